@@ -1,0 +1,63 @@
+"""`ksnap serve`: runs the server under uvicorn until it is told to stop (SIGTERM, SIGINT)."""
+
+import signal
+import socket
+import sys
+
+import structlog
+import uvicorn
+
+from ksnap import __version__
+from ksnap.server.app import create_app
+from ksnap.server.logs import configure_logs
+from ksnap.server.memory import bound_arenas
+from ksnap.settings import ServerSettings
+
+_log = structlog.get_logger(__name__)
+
+
+def run(settings: ServerSettings) -> None:
+    """Serve until stopped. Requests in flight get `shutdown_grace_s`; then the services are closed.
+
+    The exit code is 0 after a stop, another if the server could not start; the log has said why.
+    """
+    bound_arenas()
+    configure_logs(settings.log_level, settings.log_format)
+    server = _Server(_config(settings))
+    # uvicorn handles both itself while it runs, and raises them once more when it has ended: that was a clean stop.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    server.run()
+    if not server.started:
+        sys.exit(1)
+    _log.info("server_stopped")
+
+
+def _config(settings: ServerSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        ssl_certfile=settings.tls_cert_file,
+        ssl_keyfile=settings.tls_key_file,
+        log_config=None,
+        access_log=False,  # ours knows request id and user, and leaves the query out
+        proxy_headers=False,  # ours trusts configured proxies alone
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_grace_s,
+        lifespan="on",
+    )
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does: a port of 0 is known then only."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.started:
+            return
+        scheme = "https" if self.config.is_ssl else "http"
+        for each in (each for server in self.servers for each in server.sockets):
+            host, port = each.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            _log.info("server_started", url=f"{scheme}://{shown}:{port}", version=__version__)

@@ -1,0 +1,3 @@
+"""What happens around every request, as plain ASGI: from the outside in `context` (ids, log, headers), CORS,
+`admission` (token and limits, before the body is read), `body` (its size), `unexpected` (errors of our own).
+"""

@@ -1,0 +1,93 @@
+"""Token and limits, before a byte of the body is read (contract, section 9).
+
+A valid token counts on its user or node; no token, or one that is not valid, on the client's address. Whether a route
+needs a token is said by the route itself (`access`); here is only found out who asks.
+"""
+
+from datetime import UTC, datetime
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ksnap.errors import KsnapError, NotAuthenticated
+from ksnap.identity.limits import OverLimit
+from ksnap.identity.principal import Principal
+from ksnap.identity.tokens import invalid_token, is_foreign
+from ksnap.server.failures import response
+from ksnap.server.services import Services
+
+EXEMPT = ("/health", "/health/live", "/health/ready")
+# A JWT of ours has some 700 bytes, a service account's some 1,500; what is longer is not even looked at.
+TOKEN_LIMIT = 8192
+
+
+class Admission:
+    """Finds out who asks and whether they may ask yet again this hour."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._admit(scope)
+        except KsnapError as error:
+            retry = {"Retry-After": str(error.retry_after_s)} if isinstance(error, OverLimit) else {}
+            await response(error, retry)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    async def _admit(self, scope: Scope) -> None:
+        services: Services = scope["app"].state.services
+        state, now = scope["state"], datetime.now(UTC)
+        by_address = services.limits.of_address(state["address"])
+        if scope["path"] in EXEMPT:
+            return  # without a look at the counters, whose database may be what is not healthy
+        try:
+            principal = await _principal(services, scope)
+            state["principal"] = principal
+        except NotAuthenticated as error:
+            principal, state["authentication_error"] = None, error
+        except KsnapError:
+            await services.limits.count(by_address, now)  # a cluster that cannot be asked, at the asker's expense
+            raise
+        budget = services.limits.of_principal(principal) if principal else by_address
+        try:
+            state["headers"] = (await services.limits.count(budget, now)).headers()
+        except OverLimit as error:
+            state["headers"] = error.standing.headers()
+            raise
+
+
+class Standing:
+    """Outside all that may answer before `Admission` has counted, as CORS does to a preflight: an unused budget."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            limits = scope["app"].state.services.limits
+            budget = limits.of_address(scope["state"]["address"])
+            scope["state"]["headers"] = limits.unused(budget, datetime.now(UTC)).headers()
+        await self._app(scope, receive, send)
+
+
+async def _principal(services: Services, scope: Scope) -> Principal | None:
+    """Who asks, None without a token, NotAuthenticated with one that is not valid."""
+    headers = Headers(scope=scope)
+    given = headers.get("authorization", "")
+    if not given:
+        return None
+    scheme, _, token = given.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip() or len(token) > TOKEN_LIMIT:
+        raise invalid_token("the header is not Authorization: Bearer <token>")
+    token, state = token.strip(), scope["state"]
+    where = {"address": state["address"], "request_id": state["request_id"]}
+    if not is_foreign(token):
+        return await services.logins.authenticate(token, **where)
+    # A review costs a call to a cluster: who has no request left must not cause one.
+    await services.limits.check(services.limits.of_address(state["address"]), datetime.now(UTC))
+    return await services.agents.principal(token, headers.get("x-ksnap-cluster", ""), **where)

@@ -1,0 +1,48 @@
+"""Bodies over the limit are refused (413) at their declared length, or as soon as more has come than is allowed."""
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ksnap.errors import InvalidInput, TooLarge
+from ksnap.server.failures import response
+
+
+class BodyLimit:
+    """Bounds what a request may send."""
+
+    def __init__(self, app: ASGIApp, *, limit_bytes: int) -> None:
+        self._app = app
+        self._limit = limit_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not declared.isdigit():
+            await self._refuse(InvalidInput("Content-Length is not a number"), scope, receive, send)
+            return
+        if int(declared) > self._limit:
+            await self._refuse(self._too_large(), scope, receive, send)
+            return
+        received = 0
+
+        async def receiving() -> Message:
+            nonlocal received
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                if received > self._limit:
+                    # FastAPI lets nothing but its own exception out of its parsing of a body.
+                    raise HTTPException(TooLarge.status)
+            return message
+
+        await self._app(scope, receiving, send)
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge("The body is too large", details=f"at most {self._limit} bytes are accepted")
+
+    async def _refuse(self, error: TooLarge | InvalidInput, scope: Scope, receive: Receive, send: Send) -> None:
+        """The rest of the body is not read: the connection ends with the answer."""
+        await response(error, {"Connection": "close"})(scope, receive, send)

@@ -1,0 +1,1 @@
+"""HTTP routes by API: `snap` is the SNAP API."""

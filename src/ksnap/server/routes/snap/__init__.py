@@ -1,0 +1,1 @@
+"""The SNAP API (contract, snap-api.md): one module per folder of paths."""

@@ -1,0 +1,158 @@
+"""Everything that routes call, made once when the server starts and closed when it ends.
+
+A new service gets a field here and is opened in `open_services`; a route asks for `Services` by the type `InServices`
+and reads the field. Order matters: what is opened later may use what was opened before, and is closed first.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from ksnap.checkpoints.doctor import Doctor
+from ksnap.checkpoints.engine import EngineSettings
+from ksnap.checkpoints.images import Images
+from ksnap.checkpoints.opening import Parts, open_checkpoints
+from ksnap.checkpoints.service import Checkpoints
+from ksnap.configuration.clusters import Clusters
+from ksnap.configuration.registries import Registries
+from ksnap.configuration.signing import open_signing_key
+from ksnap.configuration.token_reviews import ClusterReviews
+from ksnap.errors import InvalidInput
+from ksnap.identity.agents import Agents
+from ksnap.identity.limits import Limits, MemoryCounters, SharedCounters
+from ksnap.identity.logins import Lockout, Logins
+from ksnap.identity.passwords import PasswordRule, Passwords
+from ksnap.identity.tokens import open_tokens
+from ksnap.identity.users import Users
+from ksnap.kube.connections import ClusterConnections
+from ksnap.oci.signing_keys import SigningKey
+from ksnap.settings import ServerSettings
+from ksnap.store.blobs import Blobs, open_blobs
+from ksnap.store.database import Database, open_database
+from ksnap.store.encryption import Vault, open_vault
+from ksnap.store.migrate import migrate_apart
+from ksnap.store.only_server import only_server
+from ksnap.store.server_locks import ServerLocks, open_server_locks
+
+JOBS_GRACE_S = 5.0
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The services of one server process."""
+
+    settings: ServerSettings
+    database: Database
+    vault: Vault
+    blobs: Blobs
+    users: Users
+    logins: Logins
+    agents: Agents
+    limits: Limits
+    registries: Registries
+    clusters: Clusters
+    connections: ClusterConnections
+    signing_key: SigningKey
+    checkpoints: Checkpoints
+    images: Images
+    doctor: Doctor
+
+
+@asynccontextmanager
+async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIterator[Services]:
+    """Make everything; `announce` shows the one-time password, if there is one, to who started the server."""
+    async with AsyncExitStack() as stack:
+        await asyncio.to_thread(_make_folder, settings.data_dir)
+        if not settings.uses_postgresql:
+            lock = only_server(settings.data_dir, patience_s=settings.database_timeout_s)
+            await asyncio.to_thread(stack.enter_context, lock)
+        await asyncio.to_thread(migrate_apart, settings.resolved_database_url)
+        locks = await stack.enter_async_context(_locks(settings)) if settings.uses_postgresql else None
+        vault = await asyncio.to_thread(open_vault, settings)
+        tokens = await asyncio.to_thread(open_tokens, settings)
+        signing_key = await asyncio.to_thread(open_signing_key, settings)
+        blobs = await asyncio.to_thread(open_blobs, settings.resolved_blob_store_url)
+        database = open_database(settings.resolved_database_url, timeout_s=settings.database_timeout_s)
+        clusters = Clusters(database, vault, agent_namespace=settings.agent_namespace)
+        registries = Registries(database, vault)
+        connections = ClusterConnections(clusters.config)
+        stack.push_async_callback(database.close)
+        stack.push_async_callback(connections.close)
+        passwords = Passwords()
+        users = Users(
+            database,
+            passwords,
+            PasswordRule(settings.password_min_length, needs_classes=settings.password_needs_classes),
+        )
+        one_time = await users.ensure_first_administrator(await asyncio.to_thread(settings.first_password))
+        if one_time is not None:
+            announce(one_time.get_secret_value())
+        counters = SharedCounters(database) if database.is_postgresql else MemoryCounters()
+        opened = await stack.enter_async_context(
+            open_checkpoints(
+                Parts(database, vault, blobs, registries, clusters, connections, signing_key),
+                EngineSettings(
+                    settings.resolved_jobs_database_url,
+                    settings.resolved_server_id,
+                    # Requests that wait for a job had their whole grace before; what is left goes on at the next start.
+                    grace_s=min(JOBS_GRACE_S, settings.shutdown_grace_s),
+                    keep_jobs=timedelta(days=settings.keep_jobs_days),
+                    locks=locks,
+                ),
+                dump_timeout_s=settings.dump_timeout_s,
+                agent_namespace=settings.agent_namespace,
+            )
+        )
+        yield Services(
+            settings=settings,
+            database=database,
+            vault=vault,
+            blobs=blobs,
+            users=users,
+            logins=Logins(database, passwords, tokens, Lockout(settings.lockout_failures, settings.lockout_s)),
+            agents=Agents(
+                ClusterReviews(clusters, connections),
+                namespace=settings.agent_namespace,
+                service_account=settings.agent_service_account,
+            ),
+            limits=Limits(counters, settings),
+            registries=registries,
+            clusters=clusters,
+            connections=connections,
+            signing_key=signing_key,
+            checkpoints=opened.checkpoints,
+            images=opened.images,
+            doctor=opened.doctor,
+        )
+
+
+def _locks(settings: ServerSettings) -> AbstractAsyncContextManager[ServerLocks]:
+    return open_server_locks(
+        settings.resolved_database_url, settings.resolved_server_id, patience_s=settings.database_timeout_s
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            "The data folder cannot be used",
+            details=f"{folder}: {error.strerror}",
+            hint="Give another one with --data-dir or KSNAP_DATA_DIR",
+        ) from error
+
+
+def services_of(request: Request) -> Services:
+    """The services, for a route."""
+    return cast(Services, request.app.state.services)
+
+
+InServices = Annotated[Services, Depends(services_of)]

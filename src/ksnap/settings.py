@@ -1,0 +1,232 @@
+"""The server's settings: each declared once, explained where it is declared, read once by the entrance.
+
+`docs/reference/settings.md` is made from the texts under the fields; each field is also an environment variable,
+`KSNAP_` and its name in capitals. The rest of the program gets a `ServerSettings` as an argument and never looks at
+the environment. Lists are separated by commas.
+"""
+
+import socket
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ksnap.errors import InvalidInput
+
+Network = IPv4Network | IPv6Network
+
+
+class ServerSettings(BaseSettings):
+    """What `ksnap serve` may be told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="KSNAP_", use_attribute_docstrings=True, frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    # Where it listens and keeps its things
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Only this machine by default, since the server speaks plain HTTP unless it is given a
+    certificate."""
+
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one, which the log names."""
+
+    tls_cert_file: Path | None = None
+    """PEM file of the server's certificate with its chain; goes with `tls_key_file`. None: plain HTTP, for a proxy
+    that ends TLS in front."""
+
+    tls_key_file: Path | None = None
+    """PEM file of the certificate's private key."""
+
+    data_dir: Path = Field(default_factory=lambda: Path.home() / ".local" / "share" / "ksnap")
+    """Folder of the database, the blobs and the keys, made with mode 0700. Back it up as a whole: without its
+    `encryption.key` the stored credentials are lost."""
+
+    database_url: SecretStr = SecretStr("")
+    """SQLAlchemy URL: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/NAME`. Empty: `ksnap.db` in `data_dir`,
+    which serves one server process; several need PostgreSQL. Secret, as it may hold a password."""
+
+    blob_store_url: str = ""
+    """Where archives go that no registry takes: `file:///FOLDER`, `s3://BUCKET/PREFIX`, `gs://...` or `az://...`.
+    Cloud credentials come from the cloud's usual environment variables. Empty: `blobs` in `data_dir`. Give a bucket a
+    lifecycle rule that aborts incomplete multipart uploads after a day: a server that is killed may leave one."""
+
+    # Who may log in
+
+    admin_password: SecretStr | None = None
+    """Password of the first administrator, `admin`, at the very first start. None (and no file): a one-time random one
+    is shown once on standard error and must be changed at the first login."""
+
+    admin_password_file: Path | None = None
+    """File whose first line is that password, for secrets that are mounted. `admin_password` wins over it."""
+
+    token_life_s: int = Field(default=3600, ge=60)
+    """Seconds that a login lasts. An hour bounds the use of a stolen token and spares most people a second login."""
+
+    token_key_file: Path | None = None
+    """PEM file of the RSA key that signs tokens, for several servers that share their logins. None: a key is made in
+    `data_dir`, mode 0600."""
+
+    password_min_length: int = Field(default=8, ge=8)
+    """Characters that a password has at least. Eight is the floor of NIST SP 800-63B."""
+
+    password_needs_classes: bool = False
+    """Also ask for an upper-case letter, a lower-case one, a digit and another character. Off: length protects
+    better, and such rules are met by `Password1!`."""
+
+    lockout_failures: int = Field(default=5, ge=1)
+    """Failed logins in a row, per user and address, after which further ones are refused unread."""
+
+    lockout_s: int = Field(default=900, ge=1)
+    """Seconds that this lasts, from the last failure. A quarter of an hour makes guessing hopeless and is bearable
+    for the one who mistyped."""
+
+    agent_namespace: str = "ksnap"
+    """Namespace in which the chart installs the agents, in every cluster."""
+
+    agent_service_account: str = "ksnap-agent"
+    """Name of the agents' service account there: the only one whose tokens get the role agent."""
+
+    # Jobs
+
+    dump_timeout_s: float = Field(default=600.0, gt=0, le=86400)
+    """Seconds that freezing one container may take; its transfer is bounded by its own progress."""
+
+    keep_jobs_days: int = Field(default=30, ge=1, le=36500)
+    """Days for which ended jobs and their progress are remembered. The jobs that made the images of a checkpoint are
+    kept with it, since its deletion goes by them."""
+
+    server_id: str = ""
+    """Name of this server among those that share a PostgreSQL database: it takes up at once the jobs that it left
+    itself, and after some seconds those of others that are dead. Two live ones of one name are refused. Empty: the
+    host's name there, a fixed one with SQLite."""
+
+    # How secrets are kept
+
+    encryption_key: SecretStr | None = None
+    """Fernet keys for the stored credentials, the newest first: it encrypts, all decrypt, so that keys can be rotated.
+    None (and no file): a key is made in `data_dir`, mode 0600."""
+
+    encryption_key_file: Path | None = None
+    """File with those keys, one a line. `encryption_key` wins over it."""
+
+    signing_key_file: Path | None = None
+    """PEM file of the key (EC on P-256, unencrypted) that signs checkpoint images, for several servers that share a
+    database, or to keep one key over installations. None: a key is made in `data_dir`, mode 0600. Before another one
+    is given, let the nodes trust its public key beside the old one's: what is signed by a key they lack starts cold."""
+
+    # Limits
+
+    rate_limit_user: int = Field(default=1000, ge=1)
+    """Requests per clock hour of one user, as the API reference has it."""
+
+    rate_limit_address: int = Field(default=100, ge=1)
+    """Requests per clock hour without a valid token from one client address, as the API reference has it."""
+
+    rate_limit_agent: int = Field(default=600, ge=1)
+    """Requests per clock hour of one node's agent: ten times the report a minute that it sends."""
+
+    body_limit_bytes: int = Field(default=1 << 20, ge=1024)
+    """Bytes that a request's body may have; the largest that makes sense, a kubeconfig with certificates, has some
+    tens of thousands."""
+
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
+    """Networks whose `X-Forwarded-For` is believed. None by default: anyone could choose their own address
+    otherwise."""
+
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins (`https://host[:port]`) whose pages may call the API from a browser. None by default: our own page is
+    of the same origin."""
+
+    metrics_public: bool = False
+    """Serve `/metrics` without a token. Off: the figures tell who works with what; a scraper gets a token of the role
+    viewer."""
+
+    # Waiting
+
+    database_timeout_s: float = Field(default=10.0, gt=0)
+    """Seconds to wait for a connection to the database or for another writer of SQLite before answering
+    SERVICE_UNAVAILABLE."""
+
+    registry_timeout_s: float = Field(default=15.0, gt=0)
+    """Seconds that a test of a registry's credentials may take."""
+
+    shutdown_grace_s: int = Field(default=20, ge=0)
+    """Seconds that requests in flight get when the server is told to stop; within Kubernetes' 30."""
+
+    # Logs
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe log line that is written."""
+
+    log_format: Literal["json", "console"] = "json"
+    """One JSON object a line, for a log collector; or `console`, for eyes."""
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return tuple(ip_network(each, strict=False) for each in _split(value)) if isinstance(value, str) else value
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        return _split(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file go together: set both or neither")
+        return self
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's URL with the driver that ksnap uses."""
+        given = self.database_url.get_secret_value() or f"sqlite:///{self.data_dir / 'ksnap.db'}"
+        scheme, separator, rest = given.partition("://")
+        drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+        return drivers.get(scheme, scheme) + separator + rest
+
+    @property
+    def uses_postgresql(self) -> bool:
+        """Whether several servers may share the database."""
+        return self.resolved_database_url.startswith("postgresql")
+
+    @property
+    def resolved_jobs_database_url(self) -> str:
+        """Where the durable jobs' engine keeps its notes: a schema of its own in PostgreSQL, a file of its own beside
+        SQLite's, so that neither waits for the other's lock."""
+        url = self.resolved_database_url
+        return url if self.uses_postgresql else f"sqlite:///{(self.data_dir / 'jobs.db').absolute()}"
+
+    @property
+    def resolved_server_id(self) -> str:
+        """This server's name; a fixed one where no other can share the database."""
+        if self.server_id:
+            return self.server_id
+        return socket.gethostname() if self.uses_postgresql else "ksnap"
+
+    @property
+    def resolved_blob_store_url(self) -> str:
+        """The blob store's URL; its folder is absolute."""
+        return self.blob_store_url or (self.data_dir / "blobs").absolute().as_uri()
+
+    def first_password(self) -> SecretStr | None:
+        """The first administrator's password, if one was given. Blocking: it may be in a file."""
+        if self.admin_password is not None or self.admin_password_file is None:
+            return self.admin_password
+        try:
+            first_line = self.admin_password_file.read_text().splitlines()[:1]
+        except OSError as error:
+            raise InvalidInput(
+                "The administrator's password file cannot be read",
+                details=f"{self.admin_password_file}: {error.strerror}",
+                hint="Correct KSNAP_ADMIN_PASSWORD_FILE",
+            ) from error
+        return SecretStr("".join(first_line))
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,1 @@
+"""The server's memory: database (`tables`, `database`), blobs (`blobs`), secrets at rest (`encryption`)."""
