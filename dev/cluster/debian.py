@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dev.cluster.cache import Cache, discard, key_of
 from dev.cluster.commands import run_logged, say
+from dev.cluster.packages import NEEDED_FOR_FILE_SYSTEMS, ensure
 from dev.cluster.settings import IMAGE_SUITE, NODE_SUITE
 
 NODE_PACKAGES = (
@@ -66,6 +67,7 @@ def package_versions(root: Path, names: Sequence[str]) -> dict[str, str]:
 
 def _bootstrapped(cache: Cache, what: str, suite: str, packages: Sequence[str]) -> Path:
     def make(root: Path) -> None:
+        ensure(NEEDED_FOR_FILE_SYSTEMS, cache.log(what))
         say(f"bootstrapping Debian {suite} for {what} (once, about 70 s)")
         # In namespaces of its own: what debootstrap mounts and starts goes with it, however it ends.
         alone = ["unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]

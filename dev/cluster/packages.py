@@ -9,14 +9,15 @@ from dev.cluster.commands import run_logged, say
 from dev.cluster.errors import ClusterError
 
 NEEDED = {
-    "debootstrap": "debootstrap",
     "gcc": "gcc libc6-dev",
     "ip": "iproute2",
     "nsenter": "util-linux",
     "setpriv": "util-linux",
-    "unshare": "util-linux",
 }
 """Program -> packages that bring it, for `up`."""
+
+NEEDED_FOR_FILE_SYSTEMS = {"debootstrap": "debootstrap", "unshare": "util-linux"}
+"""What making Debian file systems needs: for `up`, and for a tool that is borrowed from one without a cluster."""
 
 NEEDED_FOR_BUILDS = {"buildah": "buildah"}
 """What only building an image from a Dockerfile needs."""

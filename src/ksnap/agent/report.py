@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from ksnap.agent.restore_support import (
 from ksnap.agent.runtime_config import containerd_switches, crio_switches, runtime_handler_binary
 from ksnap.agent.settings import AgentSettings
 from ksnap.errors import KsnapError
+from ksnap.model.container_runtime import parse_runtime
 from ksnap.node.protocol import NOT_TRIED, NodeReport
 
 log = structlog.get_logger()
@@ -38,6 +40,9 @@ _NODE_POLL_S = 30.0
 _SOON_S = 2.0
 _QUICK_TRIES = 3
 _FAILED_PROBE_AGAIN_S = 600.0
+# The kubelet looks at its runtime's version every ten seconds; a runtime that never tells one is no reason to wait on.
+_VERSION_WAIT_S = 30.0
+_VERSION = "containerRuntimeVersion"
 
 
 @dataclass(slots=True)
@@ -61,6 +66,12 @@ class Reporter:
         self._probe = probe
         self._facts = NodeFacts()
         self._failures = 0
+        self._give_up_at = time.monotonic() + _VERSION_WAIT_S
+
+    @property
+    def settled(self) -> bool:
+        """Whether a report now says what the node is, or will say no more later."""
+        return _tells_version(self._facts.node_info) or time.monotonic() > self._give_up_at
 
     async def report(self) -> NodeReport:
         free = await asyncio.to_thread(free_bytes, self._settings.checkpoints_dir)
@@ -80,7 +91,7 @@ class Reporter:
                 # A node's file system in trouble: the last facts stand, and the agent goes on.
                 log.warning("node_not_looked_at", reason=exc.strerror)
             not_tried = self._probe.possible and self._facts.probe.problem == NOT_TRIED
-            await asyncio.sleep(_SOON_S if not_tried else _NODE_POLL_S)
+            await asyncio.sleep(_SOON_S if not_tried or not self.settled else _NODE_POLL_S)
 
     async def _look(self) -> None:
         before = runtime_of(self._facts)
@@ -103,7 +114,7 @@ class Reporter:
         settings = self._settings
         try:
             node = await self._api_server.get(f"/api/v1/nodes/{settings.node_name}")
-            self._facts.node_info = node.get("status", {}).get("nodeInfo", {})
+            self._facts.node_info = newer_info(self._facts.node_info, node.get("status", {}).get("nodeInfo", {}))
         except KsnapError as error:
             log.warning("node_not_read", reason=error.message, details=error.details)
         self._facts.runc_version = await node_binary_version(settings.host_usr_dir, "runc")
@@ -126,8 +137,20 @@ def runtime_engine(settings: AgentSettings) -> RuntimeEngine:
     )
 
 
+def newer_info(before: Mapping[str, Any], now: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The Node's `nodeInfo`, with the runtime's last known version where it tells none: a kubelet writes
+    `containerd://Unknown` while the runtime restarts, and corrects it only ten seconds later."""
+    if _tells_version(now) or not _tells_version(before):
+        return now
+    return {**now, _VERSION: before[_VERSION]}
+
+
+def _tells_version(node_info: Mapping[str, Any]) -> bool:
+    return parse_runtime(str(node_info.get(_VERSION, ""))) is not None
+
+
 def runtime_of(facts: NodeFacts) -> str:
-    return str(facts.node_info.get("containerRuntimeVersion", ""))
+    return str(facts.node_info.get(_VERSION, ""))
 
 
 def node_report(

@@ -7,6 +7,7 @@ from ksnap.model.container_runtime import (
     CONTAINERD_CRIU_SWITCH,
     CONTAINERD_SWITCH,
     CRIO_SWITCH,
+    VERSION_NOT_TOLD,
     ContainerRuntime,
     ImageRestore,
     parse_runtime,
@@ -79,7 +80,7 @@ def _engine_lacks(engine: RuntimeEngine) -> str:
 def _by_image(container_runtime: str, switches: RuntimeSwitches) -> RestoreSupport:
     runtime = parse_runtime(container_runtime)
     if runtime is None:
-        return RestoreSupport("none", f"the runtime {container_runtime or '(unknown)'} is not known to restore images")
+        return RestoreSupport("none", VERSION_NOT_TOLD)
     if runtime.image_restore is ImageRestore.UNKNOWN:
         return RestoreSupport("none", f"{runtime.name} is not known to restore images")
     if runtime.image_restore is ImageRestore.NOT_YET:

@@ -31,7 +31,7 @@ from ksnap.node.protocol import (
     UndoRequest,
 )
 
-_OPEN_PATHS = frozenset({"/healthz", "/metrics"})
+_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 _ID = re.compile(CAPTURE_ID)
 M = TypeVar("M", bound=BaseModel)
 
@@ -56,6 +56,7 @@ class Service:
         """All paths, without the question who may use them."""
         return [
             web.get("/healthz", self.healthz),
+            web.get("/readyz", self.readyz),
             web.get("/metrics", self.metrics),
             web.get("/v1/node", self.node),
             web.get("/v1/captures", self.list_captures),
@@ -86,6 +87,11 @@ class Service:
 
     async def healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        """A server asks ready agents only: one that does not know its node yet would be believed."""
+        settled = self.reporter.settled
+        return web.json_response({"status": "ok" if settled else "starting"}, status=200 if settled else 503)
 
     async def metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=metrics.exposition(), headers={"Content-Type": "text/plain; version=0.0.4"})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ksnap.errors import Conflict
+from ksnap.model.container_runtime import VERSION_NOT_TOLD, parse_runtime
 from ksnap.node.protocol import NodeReport
 
 # Without an agent nobody could read the runtime's record, and so nobody could say whether it was a restore.
@@ -60,8 +61,11 @@ def choose(
 
 def _lack(report: NodeReport) -> str:
     """Why a node is no choice. What it says of the runtime engine is no reason against the image engine."""
-    said = report.restore_reason if report.restore_supported != "runtime" else ""
-    return said or f"{report.container_runtime} restores no image"
+    if report.restore_supported != "runtime" and report.restore_reason:
+        return report.restore_reason
+    if parse_runtime(report.container_runtime) is None:
+        return VERSION_NOT_TOLD
+    return f"{report.container_runtime} restores no image"
 
 
 _RUNTIME_HINT = "With the chart's nodeSetup.enabled nodes of containerd 2 can"

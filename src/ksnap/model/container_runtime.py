@@ -14,6 +14,7 @@ from typing import Literal
 CONTAINERD_SWITCH = "enable_experimental_restore_via_create"
 CONTAINERD_CRIU_SWITCH = "enable_criu"
 CRIO_SWITCH = "enable_criu_support"
+VERSION_NOT_TOLD = "its status tells no version of its container runtime, as while that restarts; try again soon"
 _VERSION = re.compile(r"^(?P<name>[a-z-]+)://v?(?P<major>\d+)\.(?P<minor>\d+)(?:\.(?P<patch>\d+))?(?P<rest>.*)$")
 
 

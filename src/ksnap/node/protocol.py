@@ -1,7 +1,7 @@
 """What server and agent say to each other: version 1 of the agent's HTTP interface, as types.
 
-Every call but `/healthz` and `/metrics` carries `X-Ksnap-Authorization: Bearer <token>`; the token's audience is
-`AUDIENCE`. The API server's pod proxy drops `Authorization`, hence a header of our own.
+Every call but `/healthz`, `/readyz` and `/metrics` carries `X-Ksnap-Authorization: Bearer <token>`; the token's
+audience is `AUDIENCE`. The API server's pod proxy drops `Authorization`, hence a header of our own.
 
     GET    /v1/node                         -> NodeReport
     PUT    /v1/captures/{id}                CaptureRequest -> CaptureState; starts, resumes or just answers: idempotent

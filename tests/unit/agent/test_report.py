@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ksnap.agent.probe import ProbeResult
-from ksnap.agent.report import NodeFacts, node_report, runtime_engine
+from ksnap.agent.report import NodeFacts, newer_info, node_report, runtime_engine
 from ksnap.agent.restore_support import RuntimeEngine, RuntimeSwitches
 from ksnap.agent.settings import AgentSettings
 from ksnap.node.protocol import FreezeObstacle
@@ -103,3 +103,10 @@ def test_a_failed_self_test_takes_the_runtime_engine_away(tmp_path: Path) -> Non
     ):
         (tmp_path / "self-test.json").write_text(text)
         assert runtime_engine(settings).failed_test == reason
+
+
+def test_a_version_that_the_kubelet_has_lost_is_still_known() -> None:
+    lost = {**NODE_INFO, "kubeletVersion": "v1.36.4", "containerRuntimeVersion": "containerd://Unknown"}
+    assert newer_info(NODE_INFO, lost) == {**NODE_INFO, "kubeletVersion": "v1.36.4"}
+    assert newer_info({}, lost) == lost
+    assert newer_info(lost, NODE_INFO) == NODE_INFO

@@ -8,6 +8,7 @@ import pytest
 from ksnap.checkpoints.node_status import cluster_state, node_state, passes_upstreams, reported_at
 from ksnap.checkpoints.restore_nodes import Choice, answering, choose
 from ksnap.errors import Conflict
+from ksnap.model.container_runtime import VERSION_NOT_TOLD
 from ksnap.node.protocol import NodeReport
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -138,8 +139,15 @@ def test_the_runtime_engine_is_preferred_on_the_node_with_the_most_room() -> Non
     assert choose(reports, "node3", "auto") == Choice("image", ["node3"])
     assert choose(reports, None, "image") == Choice("image", ["node1", "node3"])
     with pytest.raises(Conflict) as caught:
-        choose([report(restore_supported="runtime", restore_reason="all is well")], None, "image")
-    assert caught.value.details == f"node1: {small.container_runtime} restores no image"
+        choose(
+            [report(restore_supported="runtime", restore_reason="all is well", container_runtime="containerd://2.4.2")],
+            None,
+            "image",
+        )
+    assert caught.value.details == "node1: containerd://2.4.2 restores no image"
+    with pytest.raises(Conflict, match="restore") as caught:
+        choose([report(restore_supported="runtime", container_runtime="containerd://Unknown")], None, "image")
+    assert caught.value.details == f"node1: {VERSION_NOT_TOLD}"
     with pytest.raises(Conflict, match="cannot restore") as caught:
         choose(reports, "node3", "runtime")
     assert "nodeSetup" in caught.value.hint
