@@ -82,7 +82,7 @@ class TestPushed:
         source = f"docker://{registry.host}/{repository}@{image.digest}"
         run = await asyncio.to_thread(
             subprocess.run,
-            [str(tool("skopeo")), "copy", "--all", *login, source, f"oci:{tmp_path / 'copy'}"],
+            [str(tool("skopeo")), "--insecure-policy", "copy", "--all", *login, source, f"oci:{tmp_path / 'copy'}"],
             capture_output=True,
             text=True,
             check=False,
