@@ -135,17 +135,20 @@ class ExecServer:
                     request.transport.abort()
                     raise ConnectionAbortedError("cut on purpose")
 
-        async def copy_all() -> None:
-            await asyncio.gather(copy(STDOUT, process.stdout), copy(STDERR, process.stderr))
-
-        copying, leaving = asyncio.create_task(copy_all()), asyncio.create_task(_gone(socket))
+        copies = [
+            asyncio.create_task(copy(channel, stream))
+            for channel, stream in ((STDOUT, process.stdout), (STDERR, process.stderr))
+        ]
+        copying, leaving = asyncio.gather(*copies), asyncio.create_task(_gone(socket))
         try:
             await asyncio.wait({copying, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not copying.done() or copying.exception() is not None:
                 return None
             return status_of(await process.wait())
         finally:
-            for task in (copying, leaving):
+            # Each by itself: a copy that failed leaves the other one reading.
+            tasks: list[asyncio.Future[Any]] = [copying, *copies, leaving]
+            for task in tasks:
                 task.cancel()
                 with suppress(asyncio.CancelledError, ConnectionError):
                     await task
