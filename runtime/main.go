@@ -62,6 +62,7 @@ func handle(node Node, invocation Invocation) (done bool, code int) {
 		return prepareDelete(node, invocation)
 	case "checkpoint":
 		prepareCheckpoint(invocation)
+		enterFreeze(node, invocation)
 	}
 	return false, 0
 }

@@ -79,14 +79,18 @@ async def running(folder: Path, **fields: object) -> AsyncIterator[Node]:
     async with Images(settings) as images:
         restores = Restores(settings, images, PodEvents(api_server, "n"))
         await restores.open()
+        captures = Captures(settings, kubelet)
         service = Service(
             settings,
             Authority(api_server, "n", remember_s=1, now=time.monotonic),
-            Captures(settings, kubelet),
+            captures,
             Reporter(settings, api_server, Probe(settings, kubelet)),
             restores,
         )
-        async with RestoreSocket(settings.socket_path, restores), agent_http(service.routes()) as client:
+        async with (
+            RestoreSocket(settings.socket_path, restores, captures.freezes),
+            agent_http(service.routes()) as client,
+        ):
             yield Node(settings, restores, images, client, service)
 
 

@@ -100,7 +100,7 @@ class TestSocket:
     async def test_the_next_agents_socket_is_left_alone(self, folder: Path) -> None:
         """A node's new agent may be there before the old one has ended."""
         async with running(folder) as first:
-            later = RestoreSocket(first.socket, first.restores)
+            later = RestoreSocket(first.socket, first.restores, first.service.captures.freezes)
             await later.__aenter__()
         assert (folder / "run" / "restore.sock").exists()
         await later.__aexit__()

@@ -13,6 +13,7 @@ import structlog
 
 from ksnap.agent import transfer
 from ksnap.agent.capture import Capture, utc_now
+from ksnap.agent.direct_freeze import DirectFreezes
 from ksnap.agent.dump import Dumping
 from ksnap.agent.evidence import bare_container_id
 from ksnap.agent.journal import Journal, JournalEntry, without_credentials
@@ -43,15 +44,18 @@ class Captures:
         self._journal = Journal(settings.state_dir)
         self._captures: dict[str, Capture] = {}
         self._group = asyncio.TaskGroup()
+        self.freezes = DirectFreezes(settings.state_dir)
         slots = Slots(asyncio.Semaphore(settings.max_dumps), asyncio.Semaphore(settings.max_transfers))
-        self._work = CaptureWork(settings, Dumping(settings, kubelet, self._group), slots)
+        self._work = CaptureWork(settings, Dumping(settings, kubelet, self.freezes, self._group), slots)
         self._stack = AsyncExitStack()
         self._closing = False
 
     async def __aenter__(self) -> "Captures":
         await asyncio.to_thread(self._journal.prepare)
         await self._stack.enter_async_context(self._group)
-        for entry in await asyncio.to_thread(lambda: list(self._journal.entries())):
+        entries = await asyncio.to_thread(lambda: list(self._journal.entries()))
+        await self.freezes.open(entries)
+        for entry in entries:
             await self._recover(entry)
         self._sweeper = self._group.create_task(self._sweep(), name="sweep")
         return self

@@ -15,6 +15,7 @@ import structlog
 from ksnap.agent.archives import Archives, archive_size, check_container, check_free_space
 from ksnap.agent.capture import Capture, utc_now
 from ksnap.agent.containerd_lock import DUMP_FOLDER, containerd_kept
+from ksnap.agent.direct_freeze import DirectFreezes, images_of, images_size, settle
 from ksnap.agent.dump_log import explain_dump_failure
 from ksnap.agent.evidence import bare_container_id
 from ksnap.agent.kubelet import Kubelet
@@ -48,9 +49,12 @@ def archives_of(settings: AgentSettings, request: CaptureRequest) -> Archives:
 class Dumping:
     """Makes a capture's archive. `group` owns the question to the kubelet, which outlives a cancelled capture."""
 
-    def __init__(self, settings: AgentSettings, kubelet: Kubelet, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, settings: AgentSettings, kubelet: Kubelet, freezes: DirectFreezes, group: asyncio.TaskGroup
+    ) -> None:
         self._settings = settings
         self._kubelet = kubelet
+        self._freezes = freezes
         self._group = group
 
     async def dump(self, capture: Capture) -> None:
@@ -65,7 +69,7 @@ class Dumping:
             entry.dump_asked_at, entry.dump_ended = utc_now(), False
             await capture.enter(Stage.DUMPING, f"freezing the container {entry.request.container}, try {tries}")
             async with containerd_kept(self._settings.state_dir, patience_s=RESTART_PATIENCE_S):
-                outcome = await self._try_once(capture)
+                outcome = await self._offer_and_try(capture)
             if isinstance(outcome, str):
                 break
             error = await asyncio.to_thread(explain_dump_failure, self._settings.tasks_dir, entry, outcome)
@@ -74,6 +78,14 @@ class Dumping:
             log.info("dump_tried_again", capture=capture.id, reason=error.message)
             await asyncio.sleep(_AWAY_AGAIN_S if is_runtime_away(error) else _AGAIN_S)
         await self._take(capture, archives)
+
+    async def _offer_and_try(self, capture: Capture) -> str | KsnapError:
+        if capture.entry.request.engine == "kubelet":
+            return await self._try_once(capture)
+        async with self._freezes.offered(capture.entry):
+            # In the journal before the dump begins: a killed agent's successor finds what it left.
+            await capture.save()
+            return await self._try_once(capture)
 
     async def _try_once(self, capture: Capture) -> str | KsnapError:
         """One dump to its end. An archive is journaled even if it is no longer wanted, so that it is removed."""
@@ -96,13 +108,18 @@ class Dumping:
         path = archives.folder / Path(entry.archive_path or "").name
         size = await asyncio.to_thread(archive_size, path)
         await asyncio.to_thread(check_container, path, bare_container_id(entry.request.container_id))
+        await settle(entry, path)
+        await capture.save()
+        images = images_of(entry)
+        if images is not None:
+            size += await asyncio.to_thread(images_size, images)
         if entry.dump_asked_at is not None:
             DUMP_SECONDS.observe((utc_now() - entry.dump_asked_at).total_seconds())
-        log.info("checkpoint_written", capture=capture.id, path=str(path), size_bytes=size)
-        await capture.tell("the archive is written", done=size, total=size)
+        log.info("checkpoint_written", capture=capture.id, path=str(path), size_bytes=size, engine=entry.freeze_engine)
+        await capture.tell(f"the archive is written by the {entry.freeze_engine} engine", done=size, total=size)
 
     async def _check_free_space(self) -> None:
-        folders = [self._settings.checkpoints_dir, self._settings.containers_dir]
+        folders = [self._settings.checkpoints_dir, self._settings.containers_dir, self._settings.state_dir]
         await asyncio.to_thread(check_free_space, folders, wanted_bytes=self._settings.min_free_bytes)
 
     async def adopt(self, capture: Capture) -> None:

@@ -24,6 +24,7 @@ from ksnap.node.protocol import (
     CaptureRequest,
     CaptureState,
     CaptureStatus,
+    FreezeEngine,
     RegistryDestination,
     Stage,
     WireError,
@@ -49,6 +50,13 @@ class JournalEntry(BaseModel):
     dump_ended: bool = False
     """The kubelet has answered; without this a dump may still be under way after a restart."""
     archive_path: str | None = None
+    images_path: str | None = None
+    """Our own folder for this dump's images, filled by the runtime engine alone."""
+    freeze_mark: str = ""
+    """What the archive holds in place of its images, if they are in that folder."""
+    boot_id: str = ""
+    """Of the node, when the images were written: they were never synced, so a power loss may have cut them."""
+    freeze_engine: FreezeEngine | None = None
     uploads: list[str] = []
     """The registry's upload sessions that are open; cancelled before another push."""
     uploaded_blobs: list[str] = []
@@ -66,7 +74,7 @@ class JournalEntry(BaseModel):
     @property
     def is_left_on_node(self) -> bool:
         """Whether the node holds, or may hold, an archive of this capture."""
-        return self.archive_path is not None or self.dump_asked_at is not None
+        return any((self.archive_path, self.images_path, self.dump_asked_at))
 
     def state(self) -> CaptureState:
         """The entry as the server sees it."""
@@ -81,6 +89,7 @@ class JournalEntry(BaseModel):
             uploaded_blobs=self.uploaded_blobs,
             manifests=self.manifests,
             uploads=self.uploads,
+            freeze_engine=self.freeze_engine,
         )
 
 

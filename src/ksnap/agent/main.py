@@ -16,6 +16,7 @@ from ksnap.agent.authority import Authority
 from ksnap.agent.captures import Captures
 from ksnap.agent.certificate import serving_context
 from ksnap.agent.criu_options import apply_options, take_back_options
+from ksnap.agent.direct_freeze import DirectFreezes
 from ksnap.agent.images import Images
 from ksnap.agent.kubelet import Kubelet
 from ksnap.agent.pod_events import PodEvents
@@ -66,7 +67,7 @@ async def _serve(settings: AgentSettings) -> None:
             tasks.append(group.create_task(post_reports(settings, reporter, account), name="post reports"))
         authority = Authority(api_server, settings.node_name, remember_s=settings.review_cache_s, now=time.monotonic)
         runner = await _listen(settings, Service(settings, authority, captures, reporter, restores))
-        async with _restore_socket(settings, restores):
+        async with _restore_socket(settings, restores, captures.freezes):
             log.info("agent_started", version=__version__, node=settings.node_name, port=settings.listen_port)
             await stop.wait()
             log.info("agent_stopping")
@@ -80,11 +81,11 @@ async def _serve(settings: AgentSettings) -> None:
 
 
 @asynccontextmanager
-async def _restore_socket(settings: AgentSettings, restores: Restores) -> AsyncIterator[None]:
+async def _restore_socket(settings: AgentSettings, restores: Restores, freezes: DirectFreezes) -> AsyncIterator[None]:
     """The runtime's socket. Where its folder is not to be had the agent does all else: containers start cold there."""
     async with AsyncExitStack() as stack:
         try:
-            await stack.enter_async_context(RestoreSocket(settings.socket_path, restores))
+            await stack.enter_async_context(RestoreSocket(settings.socket_path, restores, freezes))
         except OSError as exc:
             log.warning("restore_socket_not_opened", reason=exc.strerror or str(exc), path=str(settings.socket_path))
         yield

@@ -2,6 +2,7 @@
 
     {"version": 1, "op": "prepare", ...}  -> PrepareReply
     {"version": 1, "op": "outcome", ...}  -> {}
+    {"version": 1, "op": "freeze", ...}   -> FreezeReply
     anything that is neither              -> {"error": "..."}
 
 Unknown fields are ignored, in both directions. Names become parts of URLs and of messages, hence their patterns.
@@ -39,11 +40,14 @@ class Reason(StrEnum):
     DISK_FULL = "DiskFull"
 
 
-class _Line(BaseModel):
+class _AnyLine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     version: Literal[1]
     container_id: _Id
+
+
+class _Line(_AnyLine):
     sandbox_id: str = ""
     namespace: _Name
     pod: _Name
@@ -73,8 +77,14 @@ class OutcomeReport(_Line):
     total_ms: _Milliseconds = 0
 
 
-RestoreLine = Annotated[PrepareRequest | OutcomeReport, Field(discriminator="op")]
-RESTORE_LINE: TypeAdapter[PrepareRequest | OutcomeReport] = TypeAdapter(RestoreLine)
+class FreezeQuestion(_AnyLine):
+    """A dump of this container begins: did the agent ask for it?"""
+
+    op: Literal["freeze"]
+
+
+RestoreLine = Annotated[PrepareRequest | OutcomeReport | FreezeQuestion, Field(discriminator="op")]
+RESTORE_LINE: TypeAdapter[PrepareRequest | OutcomeReport | FreezeQuestion] = TypeAdapter(RestoreLine)
 
 
 class Prepared(BaseModel):
@@ -96,3 +106,10 @@ class Refusal(BaseModel):
 
 
 PrepareReply = Prepared | Refusal
+
+
+class FreezeReply(BaseModel):
+    """Where the dump's images are to go, and the mark to leave where they were to go; both empty: as it was asked."""
+
+    path: str = ""
+    mark: str = ""

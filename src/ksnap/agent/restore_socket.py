@@ -1,4 +1,5 @@
-"""The unix socket on which ksnap-runc asks for images and tells outcomes: one JSON line each way per connection.
+"""The unix socket on which ksnap-runc asks for images and where dumps go, and tells outcomes: one JSON line each way
+per connection.
 
 Root alone may speak here (the folder's mode, the socket's mode, and SO_PEERCRED). Whatever comes in is bounded in
 size, time and number; garbage gets an answer that says so. A node without this socket starts containers cold.
@@ -16,7 +17,8 @@ from pathlib import Path
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from ksnap.agent.restore_messages import LINE_LIMIT, RESTORE_LINE, OutcomeReport, PrepareRequest
+from ksnap.agent.direct_freeze import DirectFreezes
+from ksnap.agent.restore_messages import LINE_LIMIT, RESTORE_LINE, FreezeQuestion, OutcomeReport, PrepareRequest
 from ksnap.agent.restores import Restores
 
 log = structlog.get_logger()
@@ -30,9 +32,10 @@ _CREDENTIALS = struct.Struct("3i")
 class RestoreSocket:
     """`async with`: listens until the block ends; then nobody is answered any more, and the socket is gone."""
 
-    def __init__(self, path: Path, restores: Restores) -> None:
+    def __init__(self, path: Path, restores: Restores, freezes: DirectFreezes) -> None:
         self._path = path
         self._restores = restores
+        self._freezes = freezes
         self._server: asyncio.Server | None = None
         self._inode = 0
         self._talks: set[asyncio.Task[None]] = set()
@@ -97,7 +100,12 @@ class RestoreSocket:
             return
         await self._reply(message, writer)
 
-    async def _reply(self, message: PrepareRequest | OutcomeReport, writer: asyncio.StreamWriter) -> None:
+    async def _reply(
+        self, message: PrepareRequest | OutcomeReport | FreezeQuestion, writer: asyncio.StreamWriter
+    ) -> None:
+        if isinstance(message, FreezeQuestion):
+            await _answer(writer, _encoded(self._freezes.answer(message.container_id)))
+            return
         if isinstance(message, OutcomeReport):
             # The runtime does not wait for what becomes of it, and may be gone already.
             with suppress(OSError, TimeoutError):

@@ -13,6 +13,7 @@ import structlog
 from ksnap.agent import transfer
 from ksnap.agent.archives import remove_archive
 from ksnap.agent.capture import Capture
+from ksnap.agent.direct_freeze import discard_images
 from ksnap.agent.dump import Dumping, archives_of
 from ksnap.agent.metrics import CAPTURES
 from ksnap.agent.settings import AgentSettings
@@ -119,6 +120,7 @@ class CaptureWork:
         for path in paths:
             if await asyncio.to_thread(remove_archive, path):
                 log.info("archive_removed", capture=capture.id, path=str(path))
+        await discard_images(entry)
         entry.archive_path = None
         entry.dump_asked_at = None
         await capture.save()

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import structlog
 
+from ksnap.agent.archive_source import ArchiveSource, SplitArchive
 from ksnap.agent.capture import Capture, utc_now
+from ksnap.agent.direct_freeze import images_of
+from ksnap.agent.journal import JournalEntry
 from ksnap.agent.metrics import ARCHIVE_BYTES
 from ksnap.agent.publish import ArchiveOptions, Progress, pack_archive, push_archive
 from ksnap.errors import CheckpointFailed, Conflict, ImagePushFailed, KsnapError
@@ -88,7 +91,7 @@ async def push(capture: Capture, destination: RegistryDestination) -> None:
     await capture.enter(Stage.PUSHING, "pushing the image")
     async with _told(capture) as moved:
         facts, image = await push_archive(
-            Path(entry.archive_path or ""),
+            _source(entry),
             registry=destination.registry,
             target=target,
             options=_options(entry.request),
@@ -150,9 +153,7 @@ async def send(capture: Capture, write: Callable[[bytes], Awaitable[None]]) -> N
     entry.facts = None
     try:
         async with _told(capture) as moved:
-            packed, _ = await pack_archive(
-                Path(entry.archive_path), consume, options=_options(entry.request), progress=moved
-            )
+            packed, _ = await pack_archive(_source(entry), consume, options=_options(entry.request), progress=moved)
         entry.facts = packed.facts
         await capture.save()
         ARCHIVE_BYTES.inc(packed.facts.compressed_bytes)
@@ -214,6 +215,12 @@ async def _signing(request: CaptureRequest, destination: RegistryDestination) ->
 def architecture() -> str:
     """The node's architecture as images name it."""
     return _ARCHITECTURES.get(platform.machine(), platform.machine())
+
+
+def _source(entry: JournalEntry) -> ArchiveSource:
+    archive = Path(entry.archive_path or "")
+    images = images_of(entry)
+    return archive if images is None else SplitArchive(archive, images)
 
 
 def _options(request: CaptureRequest) -> ArchiveOptions:

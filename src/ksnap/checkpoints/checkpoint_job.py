@@ -200,6 +200,7 @@ class CheckpointJob:
             destination=await self._destination(job),
             annotations=checkpoint.key,
             timeout_s=job.request["timeout_s"],
+            engine=job.request.get("engine", "kubelet"),
         )
 
     async def _destination(self, job: Job) -> Destination:
@@ -247,7 +248,8 @@ class CheckpointJob:
                 yield chunk
 
         await self.blobs.put(blob_name(checkpoint.id), noted())
-        await self.records.note_archive(checkpoint.id, stream.facts)
+        engine = (await agent.capture(checkpoint.id)).freeze_engine
+        await self.records.note_archive(checkpoint.id, stream.facts, engine)
         await self.records.note_blob(checkpoint.id, blob_name(checkpoint.id))
 
     async def _confirmed(self, agent: AgentClient, checkpoint: Checkpoint) -> None:
@@ -280,7 +282,7 @@ class CheckpointJob:
 
     async def _note_image(self, job: Job, checkpoint_id: str, state: CaptureState) -> None:
         if state.status is CaptureStatus.SUCCEEDED and state.archive is not None and state.image is not None:
-            await self.records.note_archive(checkpoint_id, state.archive)
+            await self.records.note_archive(checkpoint_id, state.archive, state.freeze_engine)
             await self.records.note_image(checkpoint_id, state.image, job.request["destination"]["registry"])
 
     async def _remove_image(self, checkpoint_id: str) -> None:

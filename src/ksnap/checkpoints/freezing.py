@@ -18,14 +18,15 @@ from ksnap.checkpoints.job_log import JobKind, new_job
 from ksnap.checkpoints.names import archive_filename, new_id
 from ksnap.checkpoints.node_reports import NodeReports
 from ksnap.checkpoints.plan import CapturePlan, plan_capture, plan_key
+from ksnap.checkpoints.pod_spec import RUNTIME_CLASS
 from ksnap.checkpoints.records import CheckpointRecords, CheckpointStatus
-from ksnap.errors import CheckpointFailed, NotFound
+from ksnap.errors import CheckpointFailed, Conflict, NotFound
 from ksnap.kube.connection import Json
 from ksnap.kube.connections import ClusterConnections
 from ksnap.kube.nodes import get_node
 from ksnap.kube.pods import get_pod
 from ksnap.model.checkpoint_key import DOMAIN, CheckpointKey
-from ksnap.node.protocol import NOT_TRIED, NodeReport
+from ksnap.node.protocol import NOT_TRIED, NodeReport, WantedFreezeEngine
 from ksnap.store.encryption import Vault
 from ksnap.store.tables import Checkpoint, Job
 
@@ -44,6 +45,7 @@ class FreezeRequest:
     node: str | None = None
     container: str | None = None
     image: WantedImage | None = None
+    engine: WantedFreezeEngine = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Freezing:
         await self.hooks.check(plan.cluster, plan.namespace, hooks)
         report = await self._report(plan)
         check_can_freeze(report)
+        check_engine(request.engine, pod, report)
         key = plan_key(plan, pod, architecture=report.architecture)
         destination = await self._destination(request, key, plan)
         now = datetime.now(UTC)
@@ -81,6 +84,7 @@ class Freezing:
             request={
                 "destination": destination.request() if destination else {"kind": "server"},
                 "timeout_s": self.dump_timeout_s,
+                "engine": request.engine,
             },
             now=now,
         )
@@ -140,6 +144,25 @@ class Freezing:
             created_at=now,
             created_by=by,
             archive_annotations={},
+        )
+
+
+def check_engine(wanted: WantedFreezeEngine, pod: Json, report: NodeReport) -> None:
+    """Conflict where the runtime engine is insisted on and cannot be had."""
+    if wanted != "runtime":
+        return
+    if pod["spec"].get("runtimeClassName") != RUNTIME_CLASS:
+        raise Conflict(
+            "The runtime engine cannot freeze the container",
+            details=f"engine: pod {pod['metadata']['namespace']}/{pod['metadata']['name']} has not the runtime class "
+            f"{RUNTIME_CLASS}",
+            hint=f"Give the pod runtimeClassName: {RUNTIME_CLASS}, or use the engine auto or kubelet",
+        )
+    if report.restore_supported != "runtime":
+        raise Conflict(
+            "The runtime engine cannot freeze the container",
+            details=f"engine: node {report.node_name}: {report.restore_reason}",
+            hint="See what the node lacks with: ksnap doctor; or use the engine auto or kubelet",
         )
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from ksnap.checkpoints.job_log import JobKind, JobStatus, end_completed, end_failed
 from ksnap.errors import Conflict, NotFound
 from ksnap.model.checkpoint_image import ArchiveFacts, PushedImage
+from ksnap.node.protocol import FreezeEngine
 from ksnap.store.database import Database
 from ksnap.store.encryption import Vault
 from ksnap.store.tables import Checkpoint, Job
@@ -105,13 +106,16 @@ class CheckpointRecords:
         async with self._database.reading() as session:
             return (await session.scalars(query)).all()
 
-    async def note_archive(self, checkpoint_id: str, facts: ArchiveFacts) -> None:
+    async def note_archive(
+        self, checkpoint_id: str, facts: ArchiveFacts, freeze_engine: FreezeEngine | None = None
+    ) -> None:
         async with self._database.writing() as session:
             found = await session.get(Checkpoint, checkpoint_id)
             if found is not None:
                 found.size_bytes, found.archive_digest = facts.size_bytes, facts.digest
                 found.compressed_bytes, found.compressed_digest = facts.compressed_bytes, facts.compressed_digest
                 found.archive_annotations = facts.annotations
+                found.freeze_engine, found.frozen_us = freeze_engine, facts.frozen_us
 
     async def note_image(self, checkpoint_id: str, image: PushedImage, registry_name: str) -> None:
         """Write down where the image is."""

@@ -21,8 +21,16 @@ app = group("Freeze pods, and work with what was frozen.")
 
 FIELDS = (
     "id", "status", "cluster_name", "namespace", "pod_name", "container_name", "node_name", "created_at", "created_by",
-    "size", "archive_digest", "filename", "image", "image_digest", "error",
+    "size", "freeze_engine", "frozen_us", "archive_digest", "filename", "image", "image_digest", "error",
 )  # fmt: skip
+
+
+class FreezeEngine(StrEnum):
+    """How a container is frozen."""
+
+    AUTO = "auto"
+    RUNTIME = "runtime"
+    KUBELET = "kubelet"
 
 
 class Status(StrEnum):
@@ -51,6 +59,9 @@ def create(
         str | None, typer.Option(metavar="REPOSITORY", help="With --push: repository; else a generated name.")
     ] = None,
     tag: Annotated[str | None, typer.Option(metavar="TAG", help="With --push: tag; else a generated one.")] = None,
+    engine: Annotated[
+        FreezeEngine, typer.Option(help="runtime: fast, for pods of the class ksnap; auto: that where it can be had.")
+    ] = FreezeEngine.AUTO,
     detach: Detach = False,
 ) -> None:
     """Freeze one container of a running pod. It goes on running.
@@ -60,16 +71,9 @@ def create(
     if not push and (registry or image or tag):
         raise InvalidInput("Without --push nothing is pushed", hint="Add --push, or omit --registry, --image, --tag")
     name = cli.cluster_name(cluster)
-    where: dict[str, Any] = {"pod_name": pod, "container_name": container}
-    if push:
-        path = ("checkpoint", "kubelet", "checkpoint-and-push")
-        body: dict[str, Any] = {"namespace": namespace, "cluster": name, "registry": registry}
-        body |= {"image_name": image, "tag": tag}
-        query = where | {"checkpoint_config_name": None if registry else "default"}
-    else:
-        path = ("checkpoint", "kubelet", "checkpoint")
-        body, query = where | {"namespace": namespace, "cluster_name": name}, {}
-    job = start_job(cli, path, body=body, query=query, detach=detach)
+    body: dict[str, Any] = {"pod_name": pod, "container_name": container, "namespace": namespace, "cluster_name": name}
+    body |= {"engine": engine, "push": push, "registry": registry, "image_name": image, "tag": tag}
+    job = start_job(cli, ("checkpoint", "freeze"), body=body, detach=detach)
     if job is None:
         return
     record = cli.get("checkpoint", str(job["checkpoint_id"]))

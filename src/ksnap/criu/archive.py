@@ -31,7 +31,14 @@ _MAX_EXTENSION = 64 * 1024
 _MAX_TRAILER = 1 << 20
 _LOG_HEAD = 16 * 1024
 _COLLECTED_WHOLE = frozenset(
-    {rules.CONFIG_DUMP, rules.SPEC_DUMP, rules.STATUS_DUMP, rules.CONTAINERD_STATUS, rules.STATS_DUMP}
+    {
+        rules.CONFIG_DUMP,
+        rules.SPEC_DUMP,
+        rules.STATUS_DUMP,
+        rules.CONTAINERD_STATUS,
+        rules.STATS_DUMP,
+        rules.FREEZE_MARK,
+    }
 )
 _REQUIRED = (rules.CONFIG_DUMP, rules.SPEC_DUMP, rules.INVENTORY)
 
@@ -87,7 +94,7 @@ class ArchiveReader:
     ) -> None:
         self._limits = limits or ArchiveLimits()
         self._members = members
-        self._leave_out = frozenset[str]() if include_log else rules.LOG_NAMES
+        self._leave_out = {rules.FREEZE_MARK} | (frozenset() if include_log else rules.LOG_NAMES)
         self._read = 0
         self._passed = 0
         self._block = bytearray()

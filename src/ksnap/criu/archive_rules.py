@@ -20,6 +20,8 @@ STATS_DUMP = "stats-dump"
 DUMP_LOG = "dump.log"
 DESCRIPTORS = "checkpoint/descriptors.json"
 INVENTORY = "checkpoint/inventory.img"
+FREEZE_MARK = "checkpoint/ksnap-freeze.img"
+"""Ours, left by ksnap-runc where an archive's images were written elsewhere; never a part of a checkpoint."""
 
 LOG_NAMES = frozenset({"container.log", "ctr.log", "io.kubernetes.cri-o.LogPath"})
 """What the application printed: containerd's name, an older one, CRI-O's."""
@@ -79,7 +81,7 @@ def member_name(header: TarHeader, limits: ArchiveLimits) -> str:
         if name not in _FOLDERS:
             raise bad_archive(f"the folder {name[:200]!r} does not belong into a checkpoint archive")
         return name
-    if name in _DOCUMENTS:
+    if name in _DOCUMENTS or name == FREEZE_MARK:
         if header.size > limits.max_document_bytes:
             raise bad_archive(f"{name!r} has {header.size} bytes, more than {limits.max_document_bytes}")
     elif not _known_file(name):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ksnap.criu import archive_rules as rules
+from ksnap.criu.stats import frozen_us
 from ksnap.criu.tar_header import bad_archive
 
 CONTAINER_NAME = "org.criu.checkpoint.container.name"
@@ -40,6 +41,8 @@ class ArchiveMetadata:
     checkpointed_at: str
     criu_version: str
     """Empty where the log's head does not say."""
+    frozen_us: int | None
+    """For how long the processes stood still; None where CRIU's figures are not there."""
 
 
 def read_metadata(documents: Mapping[str, bytes]) -> ArchiveMetadata:
@@ -63,6 +66,7 @@ def read_metadata(documents: Mapping[str, bytes]) -> ArchiveMetadata:
         runtime=_text(config, "runtime"),
         checkpointed_at=_text(config, "checkpointedTime"),
         criu_version=version.group(1).decode() if version else "",
+        frozen_us=frozen_us(documents.get(rules.STATS_DUMP, b"")),
     )
 
 

@@ -94,6 +94,7 @@ class ArchivePacker:
             compressed_bytes=self._packed_bytes,
             compressed_digest=sha256_digest(self._packed_hash.hexdigest()),
             annotations=image_annotations(metadata),
+            frozen_us=metadata.frozen_us,
         )
         return tail, PackedArchive(facts, metadata, contents)
 

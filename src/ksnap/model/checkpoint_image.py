@@ -20,6 +20,8 @@ class ArchiveFacts(_Message):
     compressed_digest: str
     annotations: dict[str, str] = {}
     """The org.criu.checkpoint.* set read from the archive."""
+    frozen_us: int | None = None
+    """Microseconds for which the processes stood still, as CRIU measured it."""
 
 
 class PushedImage(_Message):

@@ -62,6 +62,13 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+WantedFreezeEngine = Literal["auto", "runtime", "kubelet"]
+"""`kubelet`: whatever the kubelet and its runtime write, copied by them. `runtime`: CRIU's images come straight from
+the node's OCI runtime, which only a container of the class ksnap has; others are frozen as by `kubelet`. `auto`: the
+faster one, which is `runtime` wherever it can be had."""
+FreezeEngine = Literal["runtime", "kubelet"]
+
+
 class RegistryDestination(_Message):
     """Build the checkpoint image, sign it and push it: index and manifest, `tag` last."""
 
@@ -105,6 +112,7 @@ class CaptureRequest(_Message):
     include_log: bool = False
     """Keep `container.log`, which may hold what the application printed."""
     max_archive_bytes: int = Field(default=1 << 40, gt=0)
+    engine: WantedFreezeEngine = "kubelet"
 
 
 class Stage(StrEnum):
@@ -169,6 +177,8 @@ class CaptureState(_Message):
     """Manifests and the index put into the registry so far. What stands here after an undo could not be removed."""
     uploads: list[str] = []
     """The registry's upload sessions that are open."""
+    freeze_engine: FreezeEngine | None = None
+    """Which engine it was in the end; None before."""
 
     @property
     def is_left_in_registry(self) -> bool:

@@ -156,6 +156,8 @@ class Checkpoint(Base):
     archive_digest: Mapped[str | None] = mapped_column(String(71))
     compressed_bytes: Mapped[int | None] = mapped_column(BigInteger)
     compressed_digest: Mapped[str | None] = mapped_column(String(71))
+    freeze_engine: Mapped[str | None] = mapped_column(String(20))
+    frozen_us: Mapped[int | None] = mapped_column(BigInteger)
     archive_annotations: Mapped[dict[str, str]] = mapped_column(default=dict)
     blob_key: Mapped[str | None] = mapped_column(String(600))
     registry_name: Mapped[str | None] = mapped_column(String(63))

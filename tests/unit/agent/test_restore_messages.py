@@ -50,6 +50,7 @@ def test_one_field_of_another_kind_is_refused_or_fits(name: str, value: object) 
         message = RESTORE_LINE.validate_python(line)
     except ValueError:
         return
+    assert isinstance(message, PrepareRequest)
     assert message.namespace.isascii()
     assert "/" not in message.namespace + message.pod + message.container + message.container_id
     assert "\n" not in message.namespace + message.pod + message.container + message.container_id

@@ -24,6 +24,7 @@ from ksnap.errors import (
     RegistryConnectionFailed,
     RestoreFailed,
 )
+from ksnap.identity.principal import Principal
 from ksnap.server.access import Operator, RightFirst, Viewer
 from ksnap.server.documented import responses
 from ksnap.server.routes.snap.checkpoint_messages import (
@@ -32,6 +33,7 @@ from ksnap.server.routes.snap.checkpoint_messages import (
     Deleted,
     Freeze,
     FreezeAndPush,
+    FreezeAsFast,
     Frozen,
     FrozenAndPushed,
     Restore,
@@ -44,7 +46,7 @@ from ksnap.server.routes.snap.checkpoint_messages import (
 )
 from ksnap.server.routes.snap.job_messages import JobItem, JobStarted, Wait, job_item, started
 from ksnap.server.routes.snap.names import ClusterName, ContainerName, Id, Namespace, NodeName, PodName, RegistryName
-from ksnap.server.services import InServices
+from ksnap.server.services import InServices, Services
 
 router = APIRouter(prefix="/checkpoint", tags=["checkpoints"], route_class=RightFirst)
 
@@ -69,7 +71,27 @@ async def freeze(body: Freeze, who: Operator, services: InServices, *, wait: Wai
         pod=body.pod_name,
         node=body.node_name,
         container=body.container_name,
+        engine="kubelet",
     )
+    return await _frozen(services, who, asked, wait=wait)
+
+
+@router.post("/freeze", summary="Freeze a container, fast", responses=responses(*_FREEZING, *_PUSHING))
+async def freeze_as_fast(body: FreezeAsFast, who: Operator, services: InServices, *, wait: Wait = True) -> Frozen:
+    """As `/kubelet/checkpoint`, by the fastest engine that the container's node has; `show` tells which it was."""
+    asked = FreezeRequest(
+        cluster=body.cluster_name,
+        namespace=body.namespace,
+        pod=body.pod_name,
+        node=body.node_name,
+        container=body.container_name,
+        image=body.wanted_image(),
+        engine=body.engine,
+    )
+    return await _frozen(services, who, asked, wait=wait)
+
+
+async def _frozen(services: Services, who: Principal, asked: FreezeRequest, *, wait: bool) -> Frozen:
     job = await services.checkpoints.freeze(who, asked)
     if wait:
         job = await services.checkpoints.ended(job)
@@ -98,6 +120,7 @@ async def freeze_and_push(
         node=node_name,
         container=container_name,
         image=WantedImage(body.registry or checkpoint_config_name, body.image_name, body.tag),
+        engine="kubelet",
     )
     job = await services.checkpoints.freeze(who, asked)
     if wait:

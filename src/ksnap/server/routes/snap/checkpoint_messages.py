@@ -4,10 +4,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ksnap.checkpoints.destination import DEFAULT, WantedImage
 from ksnap.checkpoints.human_size import human_size
 from ksnap.checkpoints.names import checkpoint_path
 from ksnap.checkpoints.records import shown_status
 from ksnap.checkpoints.restore_nodes import Engine, WantedEngine
+from ksnap.node.protocol import FreezeEngine, WantedFreezeEngine
 from ksnap.server.messages import Reply, Request, Timestamp
 from ksnap.server.routes.snap.names import (
     ClusterName,
@@ -33,6 +35,25 @@ class Freeze(Request):
     """The pod's own node; may be left out."""
     container_name: ContainerName | None = None
     """May be left out if the pod has only one."""
+
+
+class FreezeAsFast(Freeze):
+    """Ours: by the faster engine, and where to in one body."""
+
+    engine: WantedFreezeEngine = "auto"
+    """`runtime`: straight from the node's OCI runtime, for pods of the class ksnap; `auto`: that wherever it is had."""
+    push: bool = False
+    """Insist on an image, though the cluster has no registry of its own; implied by the next three."""
+    registry: RegistryName | None = None
+    """A registry configuration; else the cluster's, or the only one there is."""
+    image_name: ImageName | None = None
+    """Repository below the registry; generated if absent."""
+    tag: TagName | None = None
+
+    def wanted_image(self) -> WantedImage | None:
+        if not (self.push or self.registry or self.image_name or self.tag):
+            return None
+        return WantedImage(self.registry or DEFAULT, self.image_name, self.tag)
 
 
 class FreezeAndPush(Request):
@@ -128,6 +149,9 @@ class CheckpointDetails(ListedCheckpoint):
     owner_label: str
     archive_digest: str | None
     compressed_bytes: int | None
+    freeze_engine: FreezeEngine | None
+    frozen_us: int | None
+    """Microseconds for which the processes stood still, as CRIU measured it."""
     image_digest: str | None
     registry_name: str | None
     error_code: str | None

@@ -53,6 +53,8 @@ def upgrade() -> None:
         sa.Column("archive_digest", sa.String(length=71), nullable=True),
         sa.Column("compressed_bytes", sa.BigInteger(), nullable=True),
         sa.Column("compressed_digest", sa.String(length=71), nullable=True),
+        sa.Column("freeze_engine", sa.String(length=20), nullable=True),
+        sa.Column("frozen_us", sa.BigInteger(), nullable=True),
         sa.Column("archive_annotations", sa.JSON(), nullable=False),
         sa.Column("blob_key", sa.String(length=600), nullable=True),
         sa.Column("registry_name", sa.String(length=63), nullable=True),
