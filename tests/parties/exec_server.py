@@ -139,15 +139,16 @@ class ExecServer:
             asyncio.create_task(copy(channel, stream))
             for channel, stream in ((STDOUT, process.stdout), (STDERR, process.stderr))
         ]
-        copying, leaving = asyncio.gather(*copies), asyncio.create_task(_gone(socket))
+        copying: asyncio.Future[Any] = asyncio.gather(*copies)
+        leaving = asyncio.create_task(_gone(socket))
+        tasks: list[asyncio.Future[Any]] = [copying, *copies, leaving]
         try:
-            await asyncio.wait({copying, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([copying, leaving], return_when=asyncio.FIRST_COMPLETED)
             if not copying.done() or copying.exception() is not None:
                 return None
             return status_of(await process.wait())
         finally:
             # Each by itself: a copy that failed leaves the other one reading.
-            tasks: list[asyncio.Future[Any]] = [copying, *copies, leaving]
             for task in tasks:
                 task.cancel()
                 with suppress(asyncio.CancelledError, ConnectionError):
