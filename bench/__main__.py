@@ -6,15 +6,18 @@ import subprocess
 import sys
 from dataclasses import asdict
 
-from bench import memory, start
+from bench import freeze, memory, start
 from bench.report import Series, Target, table, targets_table, write
 
 START_RUNS = 3
+FREEZE_RUNS = 3
+FREEZE_MIB = 1024
 
 
 def main() -> None:
     """Publishing first: it wants the machine for itself more than the others do."""
     subprocess.run([sys.executable, "-m", "bench.publish", "--memory-mib", "0"], check=True)
+    freeze.report(freeze.measure(FREEZE_MIB, FREEZE_RUNS), memory_mib=FREEZE_MIB, runs=FREEZE_RUNS)
     report_starts(start.measure(START_RUNS))
     report_memory(memory.measure())
 

@@ -137,7 +137,7 @@ def measure(bench: Bench, runs: int) -> dict[str, Series]:
     found: dict[str, Series] = {}
     for run in range(1, runs + 1):
         for name, contender in CONTENDERS.items():
-            with _fresh_registry(bench) as registry:
+            with start_fresh_registry(bench) as registry:
                 measured = contender(bench, registry)
             _say(f"run {run} of {runs}: {name} {measured['seconds']:.2f} s")
             for part, value in measured.items():
@@ -150,7 +150,7 @@ def measure(bench: Bench, runs: int) -> dict[str, Series]:
 
 def peak_memory(bench: Bench, size: int) -> float:
     """MiB of a process that pushes one archive of `size`, made while it is read, so that no disk is in the way."""
-    with _fresh_registry(bench) as registry:
+    with start_fresh_registry(bench) as registry:
         request = {"stream_bytes": size, "registry": _access(registry), "repository": "bench/memory"}
         return push_in_process(request)["peak_mib"]
 
@@ -219,7 +219,7 @@ def _scratch(bench: Bench) -> Iterator[Path]:
 
 
 @contextmanager
-def _fresh_registry(bench: Bench) -> Iterator[RunningRegistry]:
+def start_fresh_registry(bench: Bench) -> Iterator[RunningRegistry]:
     """An empty registry: a blob that is there already would not be uploaded again."""
     with _scratch(bench) as folder, start_registry(folder / "registry") as registry:
         yield registry

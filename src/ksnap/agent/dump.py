@@ -109,14 +109,15 @@ class Dumping:
         size = await asyncio.to_thread(archive_size, path)
         await asyncio.to_thread(check_container, path, bare_container_id(entry.request.container_id))
         await settle(entry, path)
-        await capture.save()
         images = images_of(entry)
         if images is not None:
             size += await asyncio.to_thread(images_size, images)
         if entry.dump_asked_at is not None:
-            DUMP_SECONDS.observe((utc_now() - entry.dump_asked_at).total_seconds())
+            entry.dump_s = (utc_now() - entry.dump_asked_at).total_seconds()
+            DUMP_SECONDS.labels(engine=entry.freeze_engine).observe(entry.dump_s)
+        await capture.save()
         log.info("checkpoint_written", capture=capture.id, path=str(path), size_bytes=size, engine=entry.freeze_engine)
-        await capture.tell(f"the archive is written by the {entry.freeze_engine} engine", done=size, total=size)
+        await capture.tell("the archive is written", done=size, total=size)
 
     async def _check_free_space(self) -> None:
         folders = [self._settings.checkpoints_dir, self._settings.containers_dir, self._settings.state_dir]

@@ -57,6 +57,8 @@ class JournalEntry(BaseModel):
     boot_id: str = ""
     """Of the node, when the images were written: they were never synced, so a power loss may have cut them."""
     freeze_engine: FreezeEngine | None = None
+    dump_s: float | None = None
+    """From asking the kubelet to the written archive."""
     uploads: list[str] = []
     """The registry's upload sessions that are open; cancelled before another push."""
     uploaded_blobs: list[str] = []

@@ -10,6 +10,7 @@ RUNNING = Gauge("ksnap_agent_captures_running", "Captures under way or waiting",
 DUMP_SECONDS = Histogram(
     "ksnap_agent_dump_seconds",
     "Seconds from asking the kubelet to the written archive",
+    ["engine"],
     buckets=(0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
     registry=REGISTRY,
 )

@@ -89,7 +89,7 @@ class CaptureWork:
         await capture.end(CaptureStatus.SUCCEEDED, "done")
 
     async def _carry_out(self, capture: Capture, request: CaptureRequest) -> None:
-        if capture.entry.archive_path is None:
+        if capture.entry.archive_path is None or capture.entry.freeze_engine is None:
             await self._obtain_archive(capture)
         if isinstance(request.destination, RegistryDestination):
             async with self._slots.transfers:

@@ -78,7 +78,9 @@ async def push(capture: Capture, destination: RegistryDestination) -> None:
         async with open_registry(destination.registry) as client:
             await undo_push(client, destination.repository, uploads=entry.uploads)
         entry.uploads = []
-    await capture.enter(Stage.VALIDATING, "validating the archive while it is pushed")
+    took = f" in {entry.dump_s:.2f} s" if entry.dump_s is not None else ""
+    said = f"frozen by the {entry.freeze_engine} engine{took}; the archive is validated while it is pushed"
+    await capture.enter(Stage.VALIDATING, said)
     target = ImageTarget(
         repository=destination.repository,
         tag=destination.tag,
