@@ -62,6 +62,24 @@ async def test_a_process_goes_on_with_its_own_image(
     assert kubectl.fetch(namespace, "again")["token"] == before["token"]
 
 
+async def test_it_is_told_where_an_image_lies(
+    snap: Snap, kubectl: Kubectl, cluster: ClusterInfo, namespace: str
+) -> None:
+    kubectl.apply(counter_pod("count", namespace, cluster.images["counter"], node="node1"))
+    kubectl.wait_ready(namespace, "count")
+    frozen = await snap.freeze(namespace, "count")
+    path = f"/checkpoint/{frozen['checkpoint_id']}"
+
+    async def images(method: str, word: str) -> dict[str, tuple[str, int]]:
+        told = await snap.ok(method, f"{path}/{word}")
+        return {each["node_name"]: (each["status"], each["failures"]) for each in told["nodes"]}
+
+    assert await images("GET", "nodes") == {"node1": ("absent", 0), "node2": ("absent", 0)}
+    await restored(snap, frozen, "copy", "node2")
+    assert await images("GET", "nodes") == {"node1": ("absent", 0), "node2": ("ready", 0)}
+    assert await images("DELETE", "failures") == {"node1": ("absent", 0), "node2": ("ready", 0)}
+
+
 async def test_one_container_is_restored_and_the_other_starts_cold(
     snap: Snap, kubectl: Kubectl, cluster: ClusterInfo, namespace: str
 ) -> None:

@@ -120,6 +120,17 @@ async def test_a_bad_name_of_a_download_is_named(admin: Client, path: str, field
     assert field in answer.details
 
 
+@pytest.mark.parametrize(("method", "word"), [("GET", "nodes"), ("DELETE", "failures")])
+async def test_an_image_is_asked_for_on_nodes_where_there_is_one(
+    admin: Client, seeded: Seeded, method: str, word: str
+) -> None:
+    stored = await admin.call(method, f"/checkpoint/{seeded.ids[0]}/{word}")
+    assert (stored.status, stored.code) == (409, "CONFLICT")
+    assert "checkpoint push" in stored.details
+    unknown = await admin.call(method, f"/checkpoint/0123456789abcdef0123/{word}")
+    assert (unknown.status, unknown.code) == (404, "NOT_FOUND")
+
+
 async def test_what_has_no_job_cannot_be_cancelled(admin: Client, seeded: Seeded) -> None:
     """tests/server/test_create_and_push.py has a job that can be."""
     for verb in ("cancel", "restore"):

@@ -14,6 +14,7 @@ from ksnap.checkpoints.freezing import Freezing
 from ksnap.checkpoints.hook_run import HookRunner
 from ksnap.checkpoints.images import Images
 from ksnap.checkpoints.job_log import JobKind, JobLog
+from ksnap.checkpoints.node_images import NodeImages
 from ksnap.checkpoints.node_reports import NodeReports
 from ksnap.checkpoints.publish_job import PublishJob
 from ksnap.checkpoints.records import CheckpointRecords
@@ -49,6 +50,7 @@ class Opened:
     checkpoints: Checkpoints
     images: Images
     doctor: Doctor
+    node_images: NodeImages
 
 
 @asynccontextmanager
@@ -104,4 +106,9 @@ async def open_checkpoints(
             hooks,
             parts.vault,
         )
-        yield Opened(checkpoints, images, Doctor(parts.connections, reports, agent_namespace))
+        yield Opened(
+            checkpoints,
+            images,
+            Doctor(parts.connections, reports, agent_namespace),
+            NodeImages(parts.database, records, agents),
+        )

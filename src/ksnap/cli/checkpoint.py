@@ -187,6 +187,29 @@ def cancel(cli: Invocation, checkpoint: CheckpointId) -> None:
     cancel_at(cli, ("checkpoint", checkpoint))
 
 
+@connected(app, "nodes")
+def nodes(cli: Invocation, checkpoint: CheckpointId, *, cluster: Cluster = None) -> None:
+    """Show on which nodes a checkpoint's image lies unpacked, and where restores of it failed."""
+    query = {"cluster_name": cluster}
+    _show_nodes(cli, cli.run(cli.api.get("checkpoint", checkpoint, "nodes", query=query)))
+
+
+@connected(app, "retry")
+def retry(cli: Invocation, checkpoint: CheckpointId, *, cluster: Cluster = None) -> None:
+    """Let nodes restore a checkpoint again that had failed there too often."""
+    query = {"cluster_name": cluster}
+    _show_nodes(cli, cli.run(cli.api.change("DELETE", "checkpoint", checkpoint, "failures", query=query)))
+
+
+def _show_nodes(cli: Invocation, found: Mapping[str, Any]) -> None:
+    columns = {"node": "node_name", "image": "status", "size": "shown_size", "failures": "failures"}
+    columns |= {"problem": "problem"}
+    rows = found["nodes"]
+    cli.screen.rows(
+        rows, columns, empty="No agent answers", computed=lambda each: {"shown_size": size(each["size_bytes"])}
+    )
+
+
 def _show(cli: Invocation, record: dict[str, Any]) -> None:
     shown = {each.removesuffix("_name").replace("_", " "): each for each in FIELDS if record.get(each)}
     cli.screen.record(record, shown)

@@ -25,6 +25,7 @@ from ksnap.server.routes import health, prometheus
 from ksnap.server.routes.snap import (
     checkpoint,
     checkpoint_download,
+    checkpoint_nodes,
     cluster,
     clusters,
     doctor,
@@ -65,6 +66,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     cluster.router,
     doctor.router,
     checkpoint_download.router,
+    checkpoint_nodes.router,
     checkpoint.router,
     registry_push.router,
     jobs.router,

@@ -17,6 +17,7 @@ from fastapi import Depends, Request
 from ksnap.checkpoints.doctor import Doctor
 from ksnap.checkpoints.engine import EngineSettings
 from ksnap.checkpoints.images import Images
+from ksnap.checkpoints.node_images import NodeImages
 from ksnap.checkpoints.opening import Parts, open_checkpoints
 from ksnap.checkpoints.service import Checkpoints
 from ksnap.configuration.clusters import Clusters
@@ -63,6 +64,7 @@ class Services:
     checkpoints: Checkpoints
     images: Images
     doctor: Doctor
+    node_images: NodeImages
 
 
 @asynccontextmanager
@@ -130,6 +132,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             checkpoints=opened.checkpoints,
             images=opened.images,
             doctor=opened.doctor,
+            node_images=opened.node_images,
         )
 
 
