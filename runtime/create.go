@@ -305,7 +305,8 @@ func (attempt *attempt) undo() (err error) {
 func (attempt *attempt) record(err error) Record {
 	attempt.took.TotalMS = time.Since(attempt.began).Milliseconds()
 	record := Record{
-		Version: protocolVersion, Identity: attempt.identity, At: atTime(time.Now()), Durations: attempt.took,
+		Version: protocolVersion, Identity: attempt.identity, At: atTime(time.Now()), BootMS: sinceBoot().Milliseconds(),
+		Durations: attempt.took,
 	}
 	if err != nil {
 		record.Reason, record.Message = reasonOf(err, RestoreFailed), shorten(err.Error(), maxMessage)

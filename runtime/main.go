@@ -58,6 +58,8 @@ func handle(node Node, invocation Invocation) (done bool, code int) {
 		return create(node, invocation)
 	case "start":
 		return startedByRestore(node, invocation), 0
+	case "kill":
+		noteSignal(node, invocation)
 	case "delete":
 		return prepareDelete(node, invocation)
 	case "checkpoint":

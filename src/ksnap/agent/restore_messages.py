@@ -2,9 +2,11 @@
 
     {"version": 1, "op": "prepare", ...}  -> PrepareReply
     {"version": 1, "op": "outcome", ...}  -> {}
-    anything that is neither              -> {"error": "..."}
+    {"version": 1, "op": "ended", ...}    -> {}
+    anything else                         -> {"error": "..."}
 
-Unknown fields are ignored, in both directions. Names become parts of URLs and of messages, hence their patterns.
+Unknown fields are ignored, in both directions, and so is the error: a runtime may be newer than its agent. Names become
+parts of URLs and of messages, hence their patterns.
 """
 
 from enum import StrEnum
@@ -73,8 +75,19 @@ class OutcomeReport(_Line):
     total_ms: _Milliseconds = 0
 
 
-RestoreLine = Annotated[PrepareRequest | OutcomeReport, Field(discriminator="op")]
-RESTORE_LINE: TypeAdapter[PrepareRequest | OutcomeReport] = TypeAdapter(RestoreLine)
+class EndReport(_Line):
+    """How a restored container's process ended; told when the container is deleted."""
+
+    op: Literal["ended"]
+    lived_ms: Annotated[float, Field(ge=0, le=1e13, allow_inf_nan=False)]
+    """Since the end of the restore. A pod may run for years."""
+    signalled: bool = False
+    """Somebody had sent it a signal through its runtime, as for every pod that is deleted."""
+
+
+RestoreMessage = PrepareRequest | OutcomeReport | EndReport
+RestoreLine = Annotated[RestoreMessage, Field(discriminator="op")]
+RESTORE_LINE: TypeAdapter[RestoreMessage] = TypeAdapter(RestoreLine)
 
 
 class Prepared(BaseModel):

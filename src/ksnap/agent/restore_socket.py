@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from ksnap.agent.restore_messages import LINE_LIMIT, RESTORE_LINE, OutcomeReport, PrepareRequest
+from ksnap.agent.restore_messages import LINE_LIMIT, RESTORE_LINE, EndReport, OutcomeReport, RestoreMessage
 from ksnap.agent.restores import Restores
 
 log = structlog.get_logger()
@@ -97,12 +97,15 @@ class RestoreSocket:
             return
         await self._reply(message, writer)
 
-    async def _reply(self, message: PrepareRequest | OutcomeReport, writer: asyncio.StreamWriter) -> None:
-        if isinstance(message, OutcomeReport):
+    async def _reply(self, message: RestoreMessage, writer: asyncio.StreamWriter) -> None:
+        if isinstance(message, OutcomeReport | EndReport):
             # The runtime does not wait for what becomes of it, and may be gone already.
             with suppress(OSError, TimeoutError):
                 await _answer(writer, b"{}")
-            await self._restores.outcome(message)
+            if isinstance(message, EndReport):
+                await self._restores.ended(message)
+            else:
+                await self._restores.outcome(message)
             return
         answer = await self._restores.prepare(message)
         try:
