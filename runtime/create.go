@@ -101,6 +101,9 @@ func (attempt *attempt) start() (done bool, code int) {
 	if undone != nil {
 		err = fmt.Errorf("%w (%w)", err, undone)
 	}
+	if err := attempt.giveBackHostName(); err != nil {
+		attempt.invocation.writeLog(levelWarning, err)
+	}
 	if writeErr := attempt.record(err).write(attempt.node.State); writeErr != nil {
 		attempt.invocation.writeLog(levelWarning, writeErr)
 	}
@@ -233,6 +236,10 @@ func (attempt *attempt) enter(ctx context.Context, image *Image, spec *specs.Spe
 	if !ok || pidFile == "" {
 		pidFile = filepath.Join(attempt.bundle.work(), "restored.pid")
 	}
+	images, err := attempt.images(image, spec)
+	if err != nil {
+		return err
+	}
 	console, err := attempt.listen()
 	if err != nil {
 		return err
@@ -242,8 +249,9 @@ func (attempt *attempt) enter(ctx context.Context, image *Image, spec *specs.Spe
 		network: networkOf(spec),
 		marker:  markerPath(attempt.node.State, attempt.identity.ContainerID),
 	}
-	args := restoreArgs(attempt.invocation, attempt.bundle, image, spec, pidFile, console)
-	if err := attempt.restore.run(ctx, args); err != nil {
+	args := restoreArgs(attempt.invocation, attempt.bundle, images, pidFile, console)
+	args = append(append(args, lsmArgs(image.Spec, spec)...), attempt.invocation.ID)
+	if err := attempt.runIn(ctx, root, spec, args); err != nil {
 		return err
 	}
 	if attempt.pid, err = attempt.restore.pid(); err != nil {
@@ -255,6 +263,20 @@ func (attempt *attempt) enter(ctx context.Context, image *Image, spec *specs.Spe
 	}
 	attempt.ticks = ticks
 	return nil
+}
+
+// runIn runs `runc restore`, with what CRIU needs in the root file system for that time.
+func (attempt *attempt) runIn(ctx context.Context, root string, spec *specs.Spec, args []string) error {
+	folder, err := makePivotFolder(root, spec)
+	if err != nil {
+		return err
+	}
+	err = attempt.restore.run(ctx, args)
+	if removeErr := folder.remove(); removeErr != nil {
+		// An empty folder too much is no reason to end a process that runs.
+		attempt.invocation.writeLog(levelWarning, removeErr)
+	}
+	return err
 }
 
 // listen makes a console socket of our own where the shim has one; its path is what runc is told.

@@ -33,6 +33,7 @@ func prepareDelete(node Node, invocation Invocation) (done bool, code int) {
 		invocation.writeLog(levelWarning, err)
 	}
 	_ = os.Remove(consolePath(node.State, invocation.ID))
+	_ = os.Remove(hostNamePath(node.State, invocation.ID))
 	if err := clearInterrupted(node, invocation); err != nil {
 		invocation.writeLog(levelError, fmt.Errorf("delete: %w", err))
 		return true, 1
