@@ -271,7 +271,7 @@ func (attempt *attempt) runIn(ctx context.Context, root string, spec *specs.Spec
 	if err != nil {
 		return err
 	}
-	err = attempt.restore.run(ctx, args)
+	err = withOwnCgroups(attempt.invocation, attempt.bundle, spec, func() error { return attempt.restore.run(ctx, args) })
 	if removeErr := folder.remove(); removeErr != nil {
 		// An empty folder too much is no reason to end a process that runs.
 		attempt.invocation.writeLog(levelWarning, removeErr)

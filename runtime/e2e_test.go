@@ -95,7 +95,10 @@ func leaveNothing() {
 			names = append(names, entry.Name())
 		}
 		made := unix.Mkdir("/new", 0o700)
-		fmt.Printf("token=%d count=%d root=%s read-only=%v\n", token, count, strings.Join(names, ","), errors.Is(made, unix.EROFS))
+		processes, _ := os.ReadFile("/sys/fs/cgroup/pids/cgroup.procs")
+		limit := os.WriteFile("/sys/fs/cgroup/pids/pids.max", []byte("max"), 0)
+		fmt.Printf("token=%d count=%d root=%s read-only=%v own=%v limit=%v\n", token, count, strings.Join(names, ","),
+			errors.Is(made, unix.EROFS), strings.HasPrefix(string(processes), "1\n"), errors.Is(limit, unix.EROFS))
 		time.Sleep(20 * time.Millisecond)
 	}
 }
@@ -155,7 +158,7 @@ func newPod(t *testing.T, name string, annotations map[string]string, socket str
 	if err := unix.Mount("tmpfs", base, "tmpfs", 0, ""); err != nil {
 		t.Fatal(err)
 	}
-	for _, below := range []string{"snapshots/1/fs/proc", "snapshots/1/fs/dev", "snapshots/1/fs/volume", "snapshots/2/fs", "snapshots/3/fs", "snapshots/3/work", "bundle/rootfs", "volume"} {
+	for _, below := range []string{"snapshots/1/fs/proc", "snapshots/1/fs/dev", "snapshots/1/fs/volume", "snapshots/1/fs/sys", "snapshots/2/fs", "snapshots/3/fs", "snapshots/3/work", "bundle/rootfs", "volume"} {
 		if err := os.MkdirAll(filepath.Join(folder, below), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -635,6 +638,52 @@ func TestRealKilledWrapperIsCleanedUpByDelete(t *testing.T) {
 			t.Errorf("%v: runc's state is left", wait)
 		}
 	}
+}
+
+// withCgroups shows a container its cgroup, as every pod does.
+func withCgroups(config map[string]any) {
+	readOnlyRoot(config)
+	config["mounts"] = append(config["mounts"].([]any),
+		map[string]any{"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": []string{"nosuid", "noexec", "nodev", "ro"}},
+		map[string]any{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+			"options": []string{"nosuid", "noexec", "nodev", "relatime", "ro"}})
+}
+
+func TestRealCgroupIsTheContainersOwn(t *testing.T) {
+	needRuncAndCriu(t)
+	if _, err := os.Stat("/sys/fs/cgroup/pids/cgroup.procs"); err != nil {
+		t.Skip("cgroup v1 is not here, and version 2 needs nothing")
+	}
+	if !inPrivateMounts(t) {
+		return
+	}
+	asSubreaper(t)
+	image, last := freeze(t, false, "", withCgroups)
+	if last["own"] != "true" || last["limit"] != "true" {
+		t.Fatal(last)
+	}
+	socket, _ := agentWith(t, image)
+	target := newPod(t, "target", wishing(), socket, 20*time.Second, false, withCgroups)
+	before := read(t, filepath.Join(target.bundle, "config.json"))
+	target.create()
+	if record := target.record(); !record.Restored {
+		target.dump()
+		t.Fatalf("%+v", record)
+	}
+	target.start()
+	if first := target.told(); first["token"] != last["token"] || first["own"] != "true" || first["limit"] != "true" {
+		t.Fatalf("frozen %v, restored %v", last, first)
+	}
+	if after := read(t, filepath.Join(target.bundle, "config.json")); after == before || strings.Contains(after, "/sys/fs/cgroup/") {
+		t.Error("the bundle is to have our seccomp rule, and the mounts that it came with:", after)
+	}
+	// It can be frozen again, by the names that its mounts had at first.
+	if output, err := target.run("checkpoint", "--leave-running", "--image-path", filepath.Join(t.TempDir(), "again"),
+		"--work-path", filepath.Join(target.bundle, "work"), target.id); err != nil {
+		target.dump()
+		t.Errorf("checkpoint again: %v %s", err, output)
+	}
+	target.clean()
 }
 
 // A read-only root whose image has no /tmp, by way of which CRIU changes roots: it is there for the restore alone.
