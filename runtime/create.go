@@ -82,9 +82,10 @@ func (attempt *attempt) start() (done bool, code int) {
 		attempt.invocation.writeLog(levelWarning, err)
 	}
 	err := attempt.try()
+	record := attempt.record(err)
 	if err == nil {
 		// `start` goes by the record; without it, it would start the container a second time.
-		err = attempt.record(nil).write(attempt.node.State)
+		err = record.write(attempt.node.State)
 	}
 	if err == nil {
 		// The last step, since there is no way back from it: the shim takes one terminal and no second.
@@ -94,7 +95,7 @@ func (attempt *attempt) start() (done bool, code int) {
 		_ = attempt.relay.Close()
 	}
 	if err == nil {
-		attempt.report(nil)
+		attempt.report(record)
 		return true, 0
 	}
 	undone := attempt.undo()
@@ -104,10 +105,11 @@ func (attempt *attempt) start() (done bool, code int) {
 	if err := attempt.giveBackHostName(); err != nil {
 		attempt.invocation.writeLog(levelWarning, err)
 	}
-	if writeErr := attempt.record(err).write(attempt.node.State); writeErr != nil {
+	record = attempt.record(err)
+	if writeErr := record.write(attempt.node.State); writeErr != nil {
 		attempt.invocation.writeLog(levelWarning, writeErr)
 	}
-	attempt.report(err)
+	attempt.report(record)
 	if undone != nil {
 		// Neither restored nor clean: such a container must not run. Its next try has a new bundle and root.
 		attempt.invocation.writeLog(levelError, err)
@@ -338,8 +340,7 @@ func (attempt *attempt) record(err error) Record {
 	return record
 }
 
-func (attempt *attempt) report(err error) {
-	record := attempt.record(err)
+func (attempt *attempt) report(record Record) {
 	// Its loss changes nothing; the agent has the record, too.
 	_ = Agent{attempt.node.Socket}.Outcome(outcomeRequest{
 		Identity: record.Identity, Restored: record.Restored, Reason: record.Reason, Message: record.Message,

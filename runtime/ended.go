@@ -33,13 +33,11 @@ func noteSignal(node Node, invocation Invocation) {
 
 // tellEnd comes before `delete` of a restored container, whose process has ended or is about to be ended by force.
 func tellEnd(node Node, record Record) {
-	path := signalledPath(node.State, record.ContainerID)
-	_, err := os.Lstat(path)
+	_, err := os.Lstat(signalledPath(node.State, record.ContainerID))
 	signalled := err == nil || record.alive()
 	// Its loss costs a count; the container is deleted either way.
 	_ = Agent{node.Socket}.Ended(endedRequest{
 		Identity: record.Identity, Signalled: signalled,
 		LivedMS: max(sinceBoot().Milliseconds()-record.BootMS, 0),
 	})
-	_ = os.Remove(path)
 }

@@ -32,8 +32,11 @@ func prepareDelete(node Node, invocation Invocation) (done bool, code int) {
 	if err := removeRecord(node.State, invocation.ID); err != nil {
 		invocation.writeLog(levelWarning, err)
 	}
-	_ = os.Remove(consolePath(node.State, invocation.ID))
-	_ = os.Remove(hostNamePath(node.State, invocation.ID))
+	for _, path := range []string{
+		consolePath(node.State, invocation.ID), signalledPath(node.State, invocation.ID), hostNamePath(node.State, invocation.ID),
+	} {
+		_ = os.Remove(path)
+	}
 	if err := clearInterrupted(node, invocation); err != nil {
 		invocation.writeLog(levelError, fmt.Errorf("delete: %w", err))
 		return true, 1

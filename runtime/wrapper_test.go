@@ -114,6 +114,17 @@ func TestEverythingElseIsPassedOn(t *testing.T) {
 	}
 }
 
+func TestOptionOfALaterRuncIsSaidInTheLog(t *testing.T) {
+	wrapper := install(t, "/nowhere")
+	log := filepath.Join(wrapper.folder, "log.json")
+	line := "--log " + log + " --log-format json create --new-option id"
+	calls, _ := wrapper.call(t, strings.Fields(line)...)
+	same(t, calls, line)
+	if text := read(t, log); !strings.Contains(text, "new-option") || !strings.Contains(text, "warning") {
+		t.Error(text)
+	}
+}
+
 func TestSandboxIsLeftAsItIs(t *testing.T) {
 	wrapper := install(t, "/nowhere")
 	bundle := wrapper.bundle(t, map[string]string{containerTypeKey: "sandbox", restorePrefix + "web": "r/a@" + digest})
