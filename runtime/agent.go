@@ -23,6 +23,8 @@ const (
 	maxMessage = 8 << 10
 	// outcomeWait is how long the agent is waited for when it is told the outcome; the container waits for nothing else.
 	outcomeWait = time.Second
+	// endedWait is the same for a restored container's end: so long an agent that hangs holds up its deletion.
+	endedWait = 500 * time.Millisecond
 )
 
 // Agent is the node's agent behind its unix socket: one request and one answer per connection, a line of JSON each.
@@ -60,6 +62,17 @@ type outcomeRequest struct {
 	Reason   Reason `json:"reason"`
 	Message  string `json:"message"`
 	Durations
+}
+
+// endedRequest tells how a restored container's process ended. An agent that does not know it says so, and that is all.
+type endedRequest struct {
+	Version int    `json:"version"`
+	Op      string `json:"op"`
+	Identity
+	// LivedMS is counted from the end of the restore.
+	LivedMS int64 `json:"lived_ms"`
+	// Signalled means that somebody had sent it a signal through its runtime, so that it may not have ended by itself.
+	Signalled bool `json:"signalled"`
 }
 
 // Prepare asks for the unpacked, verified image and returns its folder. The agent fetches it first if need be, so the
@@ -103,6 +116,13 @@ func (agent Agent) Outcome(outcome outcomeRequest) error {
 	outcome.Message = shorten(outcome.Message, maxMessage)
 	var answer struct{}
 	return agent.call(time.Now().Add(outcomeWait), outcome, &answer)
+}
+
+// Ended tells the agent of a restored container's end. Its loss costs one count of the agent's.
+func (agent Agent) Ended(ended endedRequest) error {
+	ended.Version, ended.Op = protocolVersion, "ended"
+	var answer struct{}
+	return agent.call(time.Now().Add(endedWait), ended, &answer)
 }
 
 // call sends one line and reads one.

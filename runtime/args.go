@@ -23,7 +23,8 @@ type Invocation struct {
 	ID      string
 }
 
-// valued and switches are runc 1.3's options (main.go, create.go, start.go, delete.go, checkpoint.go there). An option
+// valued and switches are runc 1.3's options (main.go, create.go, start.go, kill.go, delete.go, checkpoint.go
+// there). An option
 // that is not listed makes the line unreadable, and it goes to runc as it is.
 func globalOptions() optionTable {
 	return optionTable{
@@ -44,6 +45,13 @@ func commandOptions(command string) (optionTable, bool) {
 		return optionTable{}, true
 	case "delete":
 		return optionTable{switches: names("force"), short: map[string]string{"f": "force"}}, true
+	case "kill":
+		return optionTable{
+			switches: names("all"),
+			short:    map[string]string{"a": "all"},
+			// The signal; without it, runc sends SIGTERM.
+			more: 1,
+		}, true
 	case "checkpoint":
 		return optionTable{
 			valued: names("image-path", "work-path", "parent-path", "status-fd", "page-server",
@@ -59,6 +67,8 @@ type optionTable struct {
 	valued   map[string]bool
 	switches map[string]bool
 	short    map[string]string
+	// more is how many operands may follow the container's id.
+	more int
 }
 
 func names(list ...string) map[string]bool {
@@ -90,7 +100,7 @@ func parseArgs(args []string) (Invocation, error) {
 	if err != nil {
 		return invocation, fmt.Errorf("%s: %w", invocation.Command, err)
 	}
-	if len(operands) != 1 || !validID(operands[0]) {
+	if len(operands) < 1 || len(operands) > 1+table.more || !validID(operands[0]) {
 		return invocation, fmt.Errorf("%s: not one container id", invocation.Command)
 	}
 	invocation.Options = options

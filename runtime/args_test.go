@@ -46,7 +46,7 @@ func TestParseArgsForms(t *testing.T) {
 }
 
 func TestParseArgsLeavesOtherCommandsUnread(t *testing.T) {
-	for _, command := range []string{"exec", "run", "restore", "kill", "state", "features", "events", "update"} {
+	for _, command := range []string{"exec", "run", "restore", "state", "features", "events", "update"} {
 		got, err := parseArgs([]string{"--root", "/r", command, "--whatever", "id"})
 		if err != nil || got.Command != command || got.ID != "" {
 			t.Errorf("%s: %+v, %v", command, got, err)

@@ -82,9 +82,10 @@ func (attempt *attempt) start() (done bool, code int) {
 		attempt.invocation.writeLog(levelWarning, err)
 	}
 	err := attempt.try()
+	record := attempt.record(err)
 	if err == nil {
 		// `start` goes by the record; without it, it would start the container a second time.
-		err = attempt.record(nil).write(attempt.node.State)
+		err = record.write(attempt.node.State)
 	}
 	if err == nil {
 		// The last step, since there is no way back from it: the shim takes one terminal and no second.
@@ -94,17 +95,21 @@ func (attempt *attempt) start() (done bool, code int) {
 		_ = attempt.relay.Close()
 	}
 	if err == nil {
-		attempt.report(nil)
+		attempt.report(record)
 		return true, 0
 	}
 	undone := attempt.undo()
 	if undone != nil {
 		err = fmt.Errorf("%w (%w)", err, undone)
 	}
-	if writeErr := attempt.record(err).write(attempt.node.State); writeErr != nil {
+	if err := attempt.giveBackHostName(); err != nil {
+		attempt.invocation.writeLog(levelWarning, err)
+	}
+	record = attempt.record(err)
+	if writeErr := record.write(attempt.node.State); writeErr != nil {
 		attempt.invocation.writeLog(levelWarning, writeErr)
 	}
-	attempt.report(err)
+	attempt.report(record)
 	if undone != nil {
 		// Neither restored nor clean: such a container must not run. Its next try has a new bundle and root.
 		attempt.invocation.writeLog(levelError, err)
@@ -233,6 +238,10 @@ func (attempt *attempt) enter(ctx context.Context, image *Image, spec *specs.Spe
 	if !ok || pidFile == "" {
 		pidFile = filepath.Join(attempt.bundle.work(), "restored.pid")
 	}
+	images, err := attempt.images(image, spec)
+	if err != nil {
+		return err
+	}
 	console, err := attempt.listen()
 	if err != nil {
 		return err
@@ -242,8 +251,9 @@ func (attempt *attempt) enter(ctx context.Context, image *Image, spec *specs.Spe
 		network: networkOf(spec),
 		marker:  markerPath(attempt.node.State, attempt.identity.ContainerID),
 	}
-	args := restoreArgs(attempt.invocation, attempt.bundle, image, spec, pidFile, console)
-	if err := attempt.restore.run(ctx, args); err != nil {
+	args := restoreArgs(attempt.invocation, attempt.bundle, images, pidFile, console)
+	args = append(append(args, lsmArgs(image.Spec, spec)...), attempt.invocation.ID)
+	if err := attempt.runIn(ctx, root, spec, args); err != nil {
 		return err
 	}
 	if attempt.pid, err = attempt.restore.pid(); err != nil {
@@ -255,6 +265,20 @@ func (attempt *attempt) enter(ctx context.Context, image *Image, spec *specs.Spe
 	}
 	attempt.ticks = ticks
 	return nil
+}
+
+// runIn runs `runc restore`, with what CRIU needs in the root file system for that time.
+func (attempt *attempt) runIn(ctx context.Context, root string, spec *specs.Spec, args []string) error {
+	folder, err := makePivotFolder(root, spec)
+	if err != nil {
+		return err
+	}
+	err = withOwnCgroups(attempt.invocation, attempt.bundle, spec, func() error { return attempt.restore.run(ctx, args) })
+	if removeErr := folder.remove(); removeErr != nil {
+		// An empty folder too much is no reason to end a process that runs.
+		attempt.invocation.writeLog(levelWarning, removeErr)
+	}
+	return err
 }
 
 // listen makes a console socket of our own where the shim has one; its path is what runc is told.
@@ -305,7 +329,8 @@ func (attempt *attempt) undo() (err error) {
 func (attempt *attempt) record(err error) Record {
 	attempt.took.TotalMS = time.Since(attempt.began).Milliseconds()
 	record := Record{
-		Version: protocolVersion, Identity: attempt.identity, At: atTime(time.Now()), Durations: attempt.took,
+		Version: protocolVersion, Identity: attempt.identity, At: atTime(time.Now()), BootMS: sinceBoot().Milliseconds(),
+		Durations: attempt.took,
 	}
 	if err != nil {
 		record.Reason, record.Message = reasonOf(err, RestoreFailed), shorten(err.Error(), maxMessage)
@@ -315,8 +340,7 @@ func (attempt *attempt) record(err error) Record {
 	return record
 }
 
-func (attempt *attempt) report(err error) {
-	record := attempt.record(err)
+func (attempt *attempt) report(record Record) {
 	// Its loss changes nothing; the agent has the record, too.
 	_ = Agent{attempt.node.Socket}.Outcome(outcomeRequest{
 		Identity: record.Identity, Restored: record.Restored, Reason: record.Reason, Message: record.Message,

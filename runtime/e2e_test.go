@@ -40,6 +40,9 @@ func needRuncAndCriu(t *testing.T) {
 // guest is what the container runs: it draws a token, keeps a count in memory, changes its root file system, holds a
 // TCP connection, a file lock and a deleted open file, and tells all of it every few milliseconds.
 func guest() {
+	if len(os.Args) > 1 {
+		leaveNothing()
+	}
 	_ = unix.Mkdir("/made", 0o750)
 	must(os.WriteFile("/made/file", []byte("made"), 0o640))
 	must(os.RemoveAll("/gone"))
@@ -74,14 +77,35 @@ func guest() {
 		volume, _ := os.ReadFile("/volume/name")
 		_, gone := os.Lstat("/gone")
 		made, _ := os.ReadFile("/made/file")
-		fmt.Printf("token=%d count=%d connected=%v uring=%d deleted=%q volume=%s gone=%v made=%s\n", token, count,
-			writeErr == nil, uring, content[:size], volume, errors.Is(gone, os.ErrNotExist), made)
+		host, _ := os.Hostname()
+		fmt.Printf("token=%d count=%d connected=%v uring=%d deleted=%q volume=%s gone=%v made=%s host=%s\n", token, count,
+			writeErr == nil, uring, content[:size], volume, errors.Is(gone, os.ErrNotExist), made, host)
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-// pause holds a pod's network namespace, with its loopback up.
+// leaveNothing is a guest that changes no file: what its root holds, and whether it could be written to.
+func leaveNothing() {
+	token := time.Now().UnixNano()
+	for count := 0; ; count++ {
+		var names []string
+		entries, err := os.ReadDir("/")
+		must(err)
+		for _, entry := range entries {
+			names = append(names, entry.Name())
+		}
+		made := unix.Mkdir("/new", 0o700)
+		processes, _ := os.ReadFile("/sys/fs/cgroup/pids/cgroup.procs")
+		limit := os.WriteFile("/sys/fs/cgroup/pids/pids.max", []byte("max"), 0)
+		fmt.Printf("token=%d count=%d root=%s read-only=%v own=%v limit=%v\n", token, count, strings.Join(names, ","),
+			errors.Is(made, unix.EROFS), strings.HasPrefix(string(processes), "1\n"), errors.Is(limit, unix.EROFS))
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// pause holds a pod's network and UTS namespace, with its loopback up and its name.
 func pause() {
+	must(unix.Sethostname([]byte(os.Args[1])))
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
 	must(err)
 	request, err := unix.NewIfreq("lo")
@@ -109,11 +133,13 @@ type pod struct {
 	bundle  string
 	upper   string
 	network string
+	uts     string
 	lines   *bufio.Reader
 	out     *os.File
 }
 
-func newPod(t *testing.T, name string, annotations map[string]string, socket string, deadline time.Duration, terminal bool) *pod {
+func newPod(t *testing.T, name string, annotations map[string]string, socket string, deadline time.Duration, terminal bool,
+	changes ...func(config map[string]any)) *pod {
 	t.Helper()
 	folder := t.TempDir()
 	self, err := os.Executable()
@@ -132,7 +158,7 @@ func newPod(t *testing.T, name string, annotations map[string]string, socket str
 	if err := unix.Mount("tmpfs", base, "tmpfs", 0, ""); err != nil {
 		t.Fatal(err)
 	}
-	for _, below := range []string{"snapshots/1/fs/proc", "snapshots/1/fs/dev", "snapshots/1/fs/volume", "snapshots/2/fs", "snapshots/3/fs", "snapshots/3/work", "bundle/rootfs", "volume"} {
+	for _, below := range []string{"snapshots/1/fs/proc", "snapshots/1/fs/dev", "snapshots/1/fs/volume", "snapshots/1/fs/sys", "snapshots/2/fs", "snapshots/3/fs", "snapshots/3/work", "bundle/rootfs", "volume"} {
 		if err := os.MkdirAll(filepath.Join(folder, below), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -151,9 +177,9 @@ func newPod(t *testing.T, name string, annotations map[string]string, socket str
 		_ = unix.Unmount(base, unix.MNT_DETACH)
 	})
 
-	network := exec.Command(self)
+	network := exec.Command(self, name)
 	network.Args[0] = "pause"
-	network.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	network.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWUTS}
 	up, err := network.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -167,9 +193,10 @@ func newPod(t *testing.T, name string, annotations map[string]string, socket str
 	}
 
 	p.network = fmt.Sprintf("/proc/%d/ns/net", network.Process.Pid)
+	p.uts = fmt.Sprintf("/proc/%d/ns/uts", network.Process.Pid)
 	capabilities := []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL"}
 	config := map[string]any{
-		"ociVersion": "1.1.0", "annotations": annotations, "hostname": name,
+		"ociVersion": "1.1.0", "annotations": annotations,
 		"root": map[string]any{"path": "rootfs"},
 		"process": map[string]any{"terminal": terminal, "user": map[string]any{"uid": 0, "gid": 0}, "args": []string{"/guest"}, "cwd": "/",
 			"env":          []string{"GODEBUG=asyncpreemptoff=1"},
@@ -182,9 +209,12 @@ func newPod(t *testing.T, name string, annotations map[string]string, socket str
 		},
 		"linux": map[string]any{
 			"cgroupsPath": "/ksnap-e2e/" + p.id, "maskedPaths": []string{"/proc/kcore"}, "readonlyPaths": []string{"/proc/sys"},
-			"namespaces": []any{map[string]any{"type": "pid"}, map[string]any{"type": "mount"}, map[string]any{"type": "ipc"}, map[string]any{"type": "uts"},
-				map[string]any{"type": "network", "path": p.network}},
+			"namespaces": []any{map[string]any{"type": "pid"}, map[string]any{"type": "mount"}, map[string]any{"type": "ipc"},
+				map[string]any{"type": "uts", "path": p.uts}, map[string]any{"type": "network", "path": p.network}},
 		},
+	}
+	for _, change := range changes {
+		change(config)
 	}
 	data, err := json.Marshal(config)
 	if err != nil {
@@ -192,6 +222,12 @@ func newPod(t *testing.T, name string, annotations map[string]string, socket str
 	}
 	write(t, filepath.Join(p.bundle, "config.json"), string(data))
 	return p
+}
+
+// readOnlyRoot is a container of the quiet guest, with a root that it cannot change.
+func readOnlyRoot(config map[string]any) {
+	config["root"].(map[string]any)["readonly"] = true
+	config["process"].(map[string]any)["args"] = []string{"/guest", "quiet"}
 }
 
 func copyFile(t *testing.T, from, to string) {
@@ -317,9 +353,9 @@ func frozenWith(t *testing.T, options string) (folder string, last map[string]st
 	return freeze(t, false, options)
 }
 
-func freeze(t *testing.T, terminal bool, options string) (folder string, last map[string]string) {
+func freeze(t *testing.T, terminal bool, options string, changes ...func(map[string]any)) (folder string, last map[string]string) {
 	t.Helper()
-	source := newPod(t, "source", container(), "/nowhere", 10*time.Second, terminal)
+	source := newPod(t, "source", container(), "/nowhere", 10*time.Second, terminal, changes...)
 	folder = t.TempDir()
 	copyFile(t, filepath.Join(source.bundle, "config.json"), filepath.Join(folder, "spec.dump"))
 	if terminal {
@@ -342,11 +378,14 @@ func freeze(t *testing.T, terminal bool, options string) (folder string, last ma
 		source.dump()
 		t.Fatalf("checkpoint: %v %s", err, output)
 	}
-	if after := source.told(); after["token"] != last["token"] || after["connected"] != "true" {
+	if after := source.told(); after["token"] != last["token"] || after["connected"] == "false" {
 		t.Fatalf("the source lost something: %v, then %v", last, after)
 	}
 	write(t, filepath.Join(folder, "image.json"), fmt.Sprintf(`{"digest": %q, "architecture": %q}`, digest, runtime.GOARCH))
 	write(t, filepath.Join(folder, "config.dump"), `{"runtime": "io.containerd.runc.v2"}`)
+	if len(changes) > 0 {
+		return folder, last
+	}
 	made := folderOf("made/", 0o750)
 	content, lock := file("made/file", "made"), file("made/lock", "")
 	content.header.Mode, lock.header.Mode = 0o640, 0o600
@@ -464,6 +503,9 @@ func TestRealRestore(t *testing.T) {
 		if _, ok := readRecord(target.state, target.id); ok {
 			t.Error("the record outlives its container")
 		}
+		if ended := <-told; !strings.Contains(ended, `"op":"ended"`) || !strings.Contains(ended, `"signalled":true`) {
+			t.Error(ended)
+		}
 	}
 }
 
@@ -551,6 +593,15 @@ func TestRealDeadlineAtAnyMoment(t *testing.T) {
 		record := target.record()
 		target.start()
 		first := target.told()
+		for !record.Restored && first["token"] == last["token"] {
+			// The deadline fell between CRIU's last step and runc's end: the process had a moment before it was ended.
+			first = target.told()
+		}
+		for range 3 {
+			if next := target.told(); next["token"] != first["token"] {
+				t.Fatalf("%v: two processes tell: %v, %v", deadline, first, next)
+			}
+		}
 		if record.Restored != (first["token"] == last["token"]) || first["volume"] != "target" {
 			t.Fatalf("%v: %+v, %v", deadline, record, first)
 		}
@@ -595,5 +646,177 @@ func TestRealKilledWrapperIsCleanedUpByDelete(t *testing.T) {
 		if _, err := os.Lstat(filepath.Join(target.root, target.id)); err == nil {
 			t.Errorf("%v: runc's state is left", wait)
 		}
+	}
+}
+
+// withCgroups shows a container its cgroup, as every pod does.
+func withCgroups(config map[string]any) {
+	readOnlyRoot(config)
+	config["mounts"] = append(config["mounts"].([]any),
+		map[string]any{"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": []string{"nosuid", "noexec", "nodev", "ro"}},
+		map[string]any{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+			"options": []string{"nosuid", "noexec", "nodev", "relatime", "ro"}})
+}
+
+func TestRealCgroupIsTheContainersOwn(t *testing.T) {
+	needRuncAndCriu(t)
+	if _, err := os.Stat("/sys/fs/cgroup/pids/cgroup.procs"); err != nil {
+		t.Skip("cgroup v1 is not here, and version 2 needs nothing")
+	}
+	if !inPrivateMounts(t) {
+		return
+	}
+	asSubreaper(t)
+	image, last := freeze(t, false, "", withCgroups)
+	if last["own"] != "true" || last["limit"] != "true" {
+		t.Fatal(last)
+	}
+	socket, _ := agentWith(t, image)
+	target := newPod(t, "target", wishing(), socket, 20*time.Second, false, withCgroups)
+	before := read(t, filepath.Join(target.bundle, "config.json"))
+	target.create()
+	if record := target.record(); !record.Restored {
+		target.dump()
+		t.Fatalf("%+v", record)
+	}
+	target.start()
+	if first := target.told(); first["token"] != last["token"] || first["own"] != "true" || first["limit"] != "true" {
+		t.Fatalf("frozen %v, restored %v", last, first)
+	}
+	if after := read(t, filepath.Join(target.bundle, "config.json")); after == before || strings.Contains(after, "/sys/fs/cgroup/") {
+		t.Error("the bundle is to have our seccomp rule, and the mounts that it came with:", after)
+	}
+	// It can be frozen again, by the names that its mounts had at first.
+	if output, err := target.run("checkpoint", "--leave-running", "--image-path", filepath.Join(t.TempDir(), "again"),
+		"--work-path", filepath.Join(target.bundle, "work"), target.id); err != nil {
+		target.dump()
+		t.Errorf("checkpoint again: %v %s", err, output)
+	}
+	target.clean()
+}
+
+// A read-only root whose image has no /tmp, by way of which CRIU changes roots: it is there for the restore alone.
+func TestRealReadOnlyRootWithoutTmp(t *testing.T) {
+	needRuncAndCriu(t)
+	if !inPrivateMounts(t) {
+		return
+	}
+	asSubreaper(t)
+	image, last := freeze(t, false, "", readOnlyRoot)
+	socket, _ := agentWith(t, image)
+	target := newPod(t, "target", wishing(), socket, 20*time.Second, false, readOnlyRoot)
+	target.create()
+	if record := target.record(); !record.Restored {
+		target.dump()
+		t.Fatalf("%+v", record)
+	}
+	target.start()
+	first := target.told()
+	if first["token"] != last["token"] || first["read-only"] != "true" {
+		t.Fatalf("frozen %v, restored %v", last, first)
+	}
+	// The process may run a moment before the folder is gone.
+	for first["root"] != last["root"] {
+		first = target.told()
+	}
+	target.clean()
+}
+
+// name is what the pod's other containers have for its host name.
+func (p *pod) name() string {
+	p.t.Helper()
+	name, err := readHostName(p.uts)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return name.Node
+}
+
+func TestRealHostNameIsTheFrozenOneUnlessThePodAsksForItsOwn(t *testing.T) {
+	needRuncAndCriu(t)
+	if !inPrivateMounts(t) {
+		return
+	}
+	asSubreaper(t)
+	image, last := frozen(t, false)
+	socket, _ := agentWith(t, image)
+	for annotation, want := range map[string]string{"": "source", hostNameOfPod: "target"} {
+		annotations := wishing()
+		if annotation != "" {
+			annotations[hostNamePrefix+"web"] = annotation
+		}
+		target := newPod(t, "target", annotations, socket, 20*time.Second, false)
+		target.create()
+		target.start()
+		if first := target.told(); first["token"] != last["token"] || first["host"] != want || target.name() != want {
+			t.Errorf("%q: %v, the pod is %s: %s", annotation, first, target.name(), target.record().Message)
+		}
+		target.clean()
+	}
+}
+
+// The node's own namespace, which a pod on the host's network has, is never renamed. The test stands in one of its own.
+func TestRealHostNameOfTheNodeStays(t *testing.T) {
+	needRuncAndCriu(t)
+	if !inPrivateMounts(t) {
+		return
+	}
+	asSubreaper(t)
+	image, last := frozen(t, false)
+	socket, _ := agentWith(t, image)
+	before, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := newPod(t, "target", wishing(), socket, 20*time.Second, false, func(config map[string]any) {
+		for _, namespace := range config["linux"].(map[string]any)["namespaces"].([]any) {
+			if each := namespace.(map[string]any); each["type"] == "uts" {
+				each["path"] = fmt.Sprintf("/proc/%d/ns/uts", os.Getpid())
+			}
+		}
+	})
+	target.create()
+	target.start()
+	first := target.told()
+	if after, err := os.Hostname(); err != nil || after != before || first["token"] != last["token"] || first["host"] != before {
+		t.Errorf("the node was %s, it is %s (%v); the guest says %v", before, after, err, first)
+	}
+}
+
+// A container that starts cold finds its pod's own name, though a restore in the same pod had put another there.
+func TestRealHostNameOfAColdStartIsThePods(t *testing.T) {
+	needRuncAndCriu(t)
+	if !inPrivateMounts(t) {
+		return
+	}
+	asSubreaper(t)
+	image, last := frozen(t, false)
+	socket, _ := agentWith(t, image)
+	target := newPod(t, "target", wishing(), socket, 20*time.Second, false)
+	target.create()
+	target.start()
+	if first := target.told(); first["token"] != last["token"] || target.name() != "source" {
+		t.Fatal(first, target.name())
+	}
+	// The next container of the same pod, from an image that is broken late in the restore: one file of CRIU's is short.
+	again := newPod(t, "target", wishing(), socket, 20*time.Second, false, func(config map[string]any) {
+		for _, namespace := range config["linux"].(map[string]any)["namespaces"].([]any) {
+			if each := namespace.(map[string]any); each["type"] == "uts" {
+				each["path"] = target.uts
+			}
+		}
+		config["annotations"].(map[string]string)[sandboxIDKey] = target.id
+	})
+	again.state = target.state
+	write(t, again.wrapper+".json", fmt.Sprintf(`{"socket": %q, "state": %q, "deadline_ms": 20000}`, socket, target.state))
+	pages := filepath.Join(image, "checkpoint", "pagemap-1.img")
+	write(t, pages, read(t, pages)[:20])
+	again.create()
+	again.start()
+	if first := again.told(); first["token"] == last["token"] || first["host"] != "target" {
+		t.Errorf("%v", first)
+	}
+	if left, err := filepath.Glob(filepath.Join(target.state, "*.hostname")); err != nil || len(left) > 0 {
+		t.Error(left, err)
 	}
 }

@@ -21,10 +21,22 @@ const (
 // restore, its mounts are taken off first. If that cannot be done, runc must not be entered: it would remove what is
 // mounted, volumes among it.
 func prepareDelete(node Node, invocation Invocation) (done bool, code int) {
+	if record, ok := restoredRecord(node.State, invocation.ID); ok {
+		_, force := value(invocation.Options, "force")
+		if record.alive() && !force {
+			// runc refuses to delete what runs, and it goes on being a restored container.
+			return false, 0
+		}
+		tellEnd(node, record)
+	}
 	if err := removeRecord(node.State, invocation.ID); err != nil {
 		invocation.writeLog(levelWarning, err)
 	}
-	_ = os.Remove(consolePath(node.State, invocation.ID))
+	for _, path := range []string{
+		consolePath(node.State, invocation.ID), signalledPath(node.State, invocation.ID), hostNamePath(node.State, invocation.ID),
+	} {
+		_ = os.Remove(path)
+	}
 	if err := clearInterrupted(node, invocation); err != nil {
 		invocation.writeLog(levelError, fmt.Errorf("delete: %w", err))
 		return true, 1

@@ -36,8 +36,11 @@ func run(argv []string) int {
 		if done, code := handle(node, invocation); done {
 			return code
 		}
+	} else if log, ok := value(invocation.Global, "log"); ok && log != "" {
+		// A runc of tomorrow may have an option that is not known here; nothing else would say why nothing is restored.
+		invocation.writeLog(levelWarning, fmt.Errorf("passed on as it is: %w", err))
 	}
-	// Where the command line could not be read, runc says what is wrong with it.
+	// Where the command line is wrong, runc says so.
 	if err := node.enterRunc(argv); err != nil {
 		invocation.writeLog(levelError, err)
 	}
@@ -58,6 +61,8 @@ func handle(node Node, invocation Invocation) (done bool, code int) {
 		return create(node, invocation)
 	case "start":
 		return startedByRestore(node, invocation), 0
+	case "kill":
+		noteSignal(node, invocation)
 	case "delete":
 		return prepareDelete(node, invocation)
 	case "checkpoint":

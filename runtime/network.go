@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"regexp"
-	"runtime"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -16,12 +14,7 @@ import (
 
 // networkOf is the pod's network namespace; "" where the container has none of a pod's.
 func networkOf(spec *specs.Spec) string {
-	for _, namespace := range spec.Linux.Namespaces {
-		if namespace.Type == specs.NetworkNamespace {
-			return namespace.Path
-		}
-	}
-	return ""
+	return namespaceOf(spec, specs.NetworkNamespace)
 }
 
 // unlockNetwork opens a pod's network again. CRIU locks it while it restores, with rules that drop every packet, and a
@@ -31,35 +24,19 @@ func unlockNetwork(ctx context.Context, namespace string) error {
 	if namespace == "" {
 		return nil
 	}
-	done := make(chan error, 1)
-	go func() {
-		// Never unlocked: the thread stays in the pod's network, and ends with the goroutine. A child begins where the
-		// thread is that starts it.
-		runtime.LockOSThread()
-		done <- unlockIn(ctx, namespace)
-	}()
-	return <-done
-}
-
-func unlockIn(ctx context.Context, namespace string) error {
-	fd, err := unix.Open(namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ENOENT) {
+	err := inNamespace(namespace, unix.CLONE_NEWNET, func() error {
+		for _, family := range []string{"iptables", "ip6tables"} {
+			if err := unlockTables(ctx, family); err != nil {
+				return err
+			}
+		}
+		return dropTables(ctx)
+	})
+	if errors.Is(err, errNoNamespace) {
 		// The pod has gone, and its network with it.
 		return nil
 	}
-	if err != nil {
-		return &os.PathError{Op: "open", Path: namespace, Err: err}
-	}
-	defer unix.Close(fd)
-	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter %s: %w", namespace, err)
-	}
-	for _, family := range []string{"iptables", "ip6tables"} {
-		if err := unlockTables(ctx, family); err != nil {
-			return err
-		}
-	}
-	return dropTables(ctx)
+	return err
 }
 
 // unlockTables looks again after it has unlocked: only what is seen to be open counts.

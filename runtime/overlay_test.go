@@ -27,7 +27,7 @@ func inPrivateMounts(t *testing.T) bool {
 	needRoot(t)
 	command := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
 	command.Env = append(os.Environ(), privateMounts+"="+t.Name())
-	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS}
 	output, err := command.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)

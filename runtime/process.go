@@ -32,6 +32,15 @@ func processStart(pid int) (ticks uint64, alive bool) {
 	return ticks, err == nil
 }
 
+// sinceBoot is the time since the node's boot, with the time that it slept (clock_gettime(2)).
+func sinceBoot() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return 0
+	}
+	return time.Duration(now.Nano())
+}
+
 // inCgroupOf says whether /proc/PID/cgroup (cgroups(7)) names a cgroup of the container: the last folder of its path is
 // the id (cgroupfs) or `<prefix>-<id>.scope` (systemd), and a process may sit in a folder below.
 func inCgroupOf(cgroups, id string) bool {

@@ -23,6 +23,8 @@ type Record struct {
 	// StartTicks is when that process began (field 22 of /proc/PID/stat): a PID alone may be another's by now.
 	StartTicks uint64 `json:"start_ticks"`
 	At         string `json:"at"`
+	// BootMS is the same moment on the clock that nobody sets: how long a restored process lived is told by it.
+	BootMS int64 `json:"boot_ms"`
 	Durations
 }
 
@@ -67,13 +69,21 @@ func removeRecord(state, id string) error {
 	return nil
 }
 
+// restoredRecord is the record of a container that was restored; false for every other.
+func restoredRecord(state, id string) (Record, bool) {
+	record, ok := readRecord(state, id)
+	return record, ok && record.Restored && record.PID > 0
+}
+
+// alive says whether the container's process still runs.
+func (record Record) alive() bool {
+	ticks, alive := processStart(record.PID)
+	return alive && ticks == record.StartTicks
+}
+
 // startedByRestore says whether `start` has nothing to do: the container runs since its restore. Where its process has
 // ended meanwhile, runc gives the answer that it always gives then.
 func startedByRestore(node Node, invocation Invocation) bool {
-	record, ok := readRecord(node.State, invocation.ID)
-	if !ok || !record.Restored || record.PID <= 0 {
-		return false
-	}
-	ticks, alive := processStart(record.PID)
-	return alive && ticks == record.StartTicks
+	record, ok := restoredRecord(node.State, invocation.ID)
+	return ok && record.alive()
 }

@@ -19,7 +19,7 @@ func TestRecordIsTheContracts(t *testing.T) {
 	}
 	path := filepath.Join(state, "abc.json")
 	want := `{"version":1,"container_id":"abc","sandbox_id":"","namespace":"ns","pod":"","pod_uid":"","container":"","image":"i",` +
-		`"restored":true,"reason":"","message":"","pid":7,"start_ticks":0,"at":"2026-01-02T03:04:05.006Z",` +
+		`"restored":true,"reason":"","message":"","pid":7,"start_ticks":0,"at":"2026-01-02T03:04:05.006Z","boot_ms":0,` +
 		`"prepare_ms":1,"apply_ms":2,"criu_ms":3,"total_ms":6}` + "\n"
 	if text := read(t, path); text != want {
 		t.Fatal(text)

@@ -42,14 +42,12 @@ type Restore struct {
 
 // restoreArgs are the arguments of `runc restore` (runc 1.3, restore.go), made of those of the `create` that it stands
 // for. runc's log goes to a file of its own: an error in the shim's would be shown for a container that then starts
-// cold. --no-new-keyring has no counterpart: CRIU makes no keyring.
-func restoreArgs(
-	invocation Invocation, bundle *Bundle, image *Image, spec *specs.Spec, pidFile, console string,
-) []string {
+// cold. --no-new-keyring has no counterpart: CRIU makes no keyring. The labels and the id come after these.
+func restoreArgs(invocation Invocation, bundle *Bundle, images, pidFile, console string) []string {
 	args := globalArgs(invocation, filepath.Join(bundle.work(), restoreRuncLog))
 	args = append(args, "restore", "--detach", "--no-subreaper",
 		"--bundle", bundle.Path,
-		"--image-path", image.checkpoint(),
+		"--image-path", images,
 		"--work-path", bundle.work(),
 		"--pid-file", pidFile,
 		// cgroups are the new pod's: CRIU sets properties of those only that it has made itself.
@@ -61,8 +59,7 @@ func restoreArgs(
 	if _, ok := value(invocation.Options, "no-pivot"); ok {
 		args = append(args, "--no-pivot")
 	}
-	args = append(args, lsmArgs(image.Spec, spec)...)
-	return append(args, invocation.ID)
+	return args
 }
 
 // lsmArgs give the process the new container's label. A SELinux label differs from pod to pod. An AppArmor profile is
@@ -230,4 +227,5 @@ func (restore *Restore) delete(ctx context.Context, state string) error {
 func (restore *Restore) settle() {
 	_ = os.Remove(restore.marker)
 	_ = os.Remove(filepath.Join(restore.bundle.work(), restoreLogFile))
+	_ = os.RemoveAll(filepath.Join(restore.bundle.work(), imagesFolder))
 }

@@ -114,6 +114,17 @@ func TestEverythingElseIsPassedOn(t *testing.T) {
 	}
 }
 
+func TestOptionOfALaterRuncIsSaidInTheLog(t *testing.T) {
+	wrapper := install(t, "/nowhere")
+	log := filepath.Join(wrapper.folder, "log.json")
+	line := "--log " + log + " --log-format json create --new-option id"
+	calls, _ := wrapper.call(t, strings.Fields(line)...)
+	same(t, calls, line)
+	if text := read(t, log); !strings.Contains(text, "new-option") || !strings.Contains(text, "warning") {
+		t.Error(text)
+	}
+}
+
 func TestSandboxIsLeftAsItIs(t *testing.T) {
 	wrapper := install(t, "/nowhere")
 	bundle := wrapper.bundle(t, map[string]string{containerTypeKey: "sandbox", restorePrefix + "web": "r/a@" + digest})
@@ -262,19 +273,22 @@ func TestFailedRestoreIsRemovedAndCreatedInTheSameCall(t *testing.T) {
 	}
 }
 
-func TestTerminalsAndLabelsAreGivenToRestore(t *testing.T) {
-	bundle := &Bundle{Path: "/b"}
+func TestTerminalIsGivenToRestore(t *testing.T) {
+	got := strings.Join(restoreArgs(Invocation{ID: "id"}, &Bundle{Path: "/b"}, "/i", "/p", "/c"), " ")
+	if !strings.HasSuffix(got, " --file-locks --console-socket /c") {
+		t.Error(got)
+	}
+}
+
+func TestLabelsAreTheNewContainers(t *testing.T) {
 	frozen := specOf(t, `{"process": {"apparmorProfile": "cri-containerd.apparmor.d"}, "linux": {}}`)
-	image := &Image{Path: "/i", Spec: frozen}
-	invocation := Invocation{ID: "id"}
 	for config, want := range map[string]string{
 		`{"process": {}, "linux": {}}`: "",
 		`{"process": {"selinuxLabel": "a:b:c:s0:c1,c2"}, "linux": {"mountLabel": "d:e"}}`: " --lsm-profile selinux:a:b:c:s0:c1,c2 --lsm-mount-context d:e",
 		`{"process": {"apparmorProfile": "cri-containerd.apparmor.d"}, "linux": {}}`:      "",
 		`{"process": {"apparmorProfile": "strict"}, "linux": {}}`:                         " --lsm-profile apparmor:strict",
 	} {
-		got := strings.Join(restoreArgs(invocation, bundle, image, specOf(t, config), "/p", "/c"), " ")
-		if !strings.HasSuffix(got, " --file-locks --console-socket /c"+want+" id") {
+		if got := strings.Join(append([]string{""}, lsmArgs(frozen, specOf(t, config))...), " "); got != want {
 			t.Errorf("%s: %s", config, got)
 		}
 	}

@@ -223,10 +223,7 @@ async def test_it_is_as_it_was(snap: Snap, kubectl: Kubectl, cluster: ClusterInf
 
 
 def limit_of(kubectl: Kubectl, cluster: ClusterInfo, namespace: str, pod: str) -> int:
-    """The memory limit of the cgroup that a pod's process is in, as its node has it; version 1 or 2.
-
-    Not as the container sees it: under version 1 a restored container's /sys/fs/cgroup shows its node's.
-    """
+    """The memory limit of the cgroup that a pod's process is in, as its node has it; version 1 or 2."""
     node = cluster.node(kubectl.get(namespace, "pod", pod)["spec"]["nodeName"])
     lines = [line.split(":", 2) for line in kubectl.exec(namespace, pod, ["cat", "/proc/1/cgroup"]).splitlines()]
     own = {controllers: path for _, controllers, path in lines}

@@ -117,3 +117,31 @@ async def test_an_annotation_is_only_a_wish(snap: Snap, kubectl: Kubectl, cluste
     kubectl.apply(thief)
     kubectl.wait_ready(namespace, "thief")
     assert "NotPermitted" in events_of(kubectl, namespace, "thief")["StartedCold"]
+
+
+async def test_a_read_only_root_needs_no_tmp(
+    snap: Snap, kubectl: Kubectl, cluster: ClusterInfo, namespace: str
+) -> None:
+    """The image of `pause` holds that program and nothing else."""
+    pod = counter_pod("bare", namespace, cluster.images["pause"], node="node1")
+    pod["spec"]["containers"][0]["securityContext"] = {"readOnlyRootFilesystem": True}
+    kubectl.apply(pod)
+    kubectl.wait_ready(namespace, "bare")
+    result = await restored(snap, await snap.freeze(namespace, "bare"), "copy", "node2")
+    assert result["restored"] is True, events_of(kubectl, namespace, "copy")
+    assert "StartedCold" not in events_of(kubectl, namespace, "copy")
+
+
+async def test_a_restored_container_sees_its_own_cgroup(
+    snap: Snap, kubectl: Kubectl, cluster: ClusterInfo, namespace: str
+) -> None:
+    """In /sys/fs/cgroup, where a JVM and others look up how much memory they have; version 1 or 2."""
+    pod = counter_pod("limited", namespace, cluster.images["counter"], node="node1")
+    pod["spec"]["containers"][0]["resources"] = {"limits": {"memory": "96Mi"}, "requests": {"memory": "32Mi"}}
+    kubectl.apply(pod)
+    kubectl.wait_ready(namespace, "limited")
+    result = await restored(snap, await snap.freeze(namespace, "limited"), "copy", "node2")
+    assert result["restored"] is True, result
+    read = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || true"
+    for name in ("limited", "copy"):
+        assert kubectl.exec(namespace, name, ["sh", "-c", read]).strip() == str(96 << 20), name

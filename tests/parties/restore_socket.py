@@ -30,6 +30,10 @@ def outcome_line(image: object, *, restored: bool, **fields: object) -> dict[str
     return {**line, **figures, **fields}
 
 
+def ended_line(image: object, *, lived_ms: float, **fields: object) -> dict[str, Any]:
+    return {**prepare_line(image, op="ended"), "lived_ms": lived_ms, "signalled": False, **fields}
+
+
 async def ask(path: Path, line: object) -> dict[str, Any]:
     """One connection, one line, one answer."""
     return await ask_raw(path, json.dumps(line).encode() + b"\n")

@@ -19,7 +19,7 @@ from tests.parties.archives import END, Member, criu_images, documents, large_ar
 from tests.parties.checkpoint_images import digest_of, push_tar
 from tests.parties.fault_proxy import Answer, Fault, FaultProxy, Hang
 from tests.parties.registry import RunningRegistry, needs_registry
-from tests.parties.restore_socket import ask, outcome_line, prepare_line
+from tests.parties.restore_socket import ask, ended_line, outcome_line, prepare_line
 from tests.registry.image_cache import MIB, eventually
 from tests.registry.runtime_node import Node, request_for, running, settled
 
@@ -164,15 +164,43 @@ class TestOutcome:
             assert (await node.client.clear_failures(digest_of(image))).failures == 0
             assert (await ask(node.socket, prepare_line(image)))["ready"]
 
-    async def test_only_failed_restores_count_and_a_good_one_clears(
+    async def test_only_failed_restores_count_and_one_that_lives_clears(
+        self, registry: RunningRegistry, image: ImageRef, folder: Path
+    ) -> None:
+        async with running(folder, restore_proof_s=0.3) as node:
+            await node.prefetched(image, registry.access)
+            for reason in ("MountMismatch", "DeadlineExceeded", "RestoreFailed"):
+                await ask(node.socket, outcome_line(image, restored=False, reason=reason))
+            await counted(node, image, 1)
+            await ask(node.socket, outcome_line(image, restored=True))
+            await counted(node, image, 0)
+
+    async def test_crash_loop_after_restores_opens_the_breaker(
         self, registry: RunningRegistry, image: ImageRef, node: Node
     ) -> None:
+        crashed = figure("ksnap_restored_ends_total", reason="Crashed")
         await node.prefetched(image, registry.access)
-        for reason in ("MountMismatch", "DeadlineExceeded", "RestoreFailed"):
-            await ask(node.socket, outcome_line(image, restored=False, reason=reason))
-        await counted(node, image, 1)
-        await ask(node.socket, outcome_line(image, restored=True))
-        await counted(node, image, 0)
+        for number in range(3):
+            line = {"container_id": f"{number:064x}"}
+            assert (await ask(node.socket, prepare_line(image, **line)))["ready"]
+            assert await ask(node.socket, outcome_line(image, restored=True, **line)) == {}
+            assert await ask(node.socket, ended_line(image, lived_ms=900, **line)) == {}
+            await counted(node, image, number + 1)
+        refused = await ask(node.socket, prepare_line(image))
+        assert (refused["reason"], "3 times" in refused["message"]) == ("TooManyFailures", True)
+        assert figure("ksnap_restored_ends_total", reason="Crashed") == crashed + 3
+
+    async def test_ends_that_are_nobodys_fault_do_not_count(
+        self, registry: RunningRegistry, image: ImageRef, node: Node
+    ) -> None:
+        signalled = figure("ksnap_restored_ends_total", reason="Signalled")
+        proven = figure("ksnap_restored_ends_total", reason="Proven")
+        await node.prefetched(image, registry.access)
+        await ask(node.socket, ended_line(image, lived_ms=900, signalled=True))
+        await ask(node.socket, ended_line(image, lived_ms=30_000))
+        await eventually(lambda: figure("ksnap_restored_ends_total", reason="Proven") == proven + 1)
+        assert figure("ksnap_restored_ends_total", reason="Signalled") == signalled + 1
+        assert node.restores.state(digest_of(image)).failures == 0
 
     async def test_outcomes_are_measured_without_labels_of_users(self, image: ImageRef, node: Node) -> None:
         before = figure("ksnap_restores_total", outcome="restored", reason="")

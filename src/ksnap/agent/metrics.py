@@ -28,6 +28,12 @@ RESTORE_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128),
     registry=REGISTRY,
 )
+RESTORED_ENDS = Counter(
+    "ksnap_restored_ends",
+    "Restored containers that ended: crashed or signalled soon after the restore, or proven good by living on",
+    ["reason"],
+    registry=REGISTRY,
+)
 IMAGE_PULLS = Counter(
     "ksnap_agent_image_pulls", "Pulls of images that ended, by outcome", ["outcome"], registry=REGISTRY
 )

@@ -1,4 +1,4 @@
-"""Kubernetes events on pods that were restored, or started cold where a restore was wished for.
+"""Kubernetes events on pods that were restored, that crashed soon after, or that started cold in place of a restore.
 
 Told in the background, in order, and given up after a few tries: a start never waits for the API server, and an event
 that is lost changes nothing on the node. Needs `create` on `events`.
@@ -14,7 +14,7 @@ from urllib.parse import quote
 import structlog
 
 from ksnap.agent.api_server import ApiServer
-from ksnap.agent.restore_messages import OutcomeReport
+from ksnap.agent.restore_messages import EndReport, OutcomeReport
 from ksnap.errors import KsnapError, NotPermitted
 
 log = structlog.get_logger()
@@ -36,10 +36,16 @@ class PodEvents:
         self._queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_QUEUE_LIMIT)
 
     def tell(self, outcome: OutcomeReport) -> None:
+        self._put(restore_event(outcome, node_name=self._node_name, now=datetime.now(UTC)))
+
+    def tell_crash(self, end: EndReport, *, failures: int, limit: int) -> None:
+        self._put(crash_event(end, failures=failures, limit=limit, node_name=self._node_name, now=datetime.now(UTC)))
+
+    def _put(self, event: Mapping[str, Any]) -> None:
         if self._queue.full():
             self._queue.get_nowait()
             log.warning("event_dropped")
-        self._queue.put_nowait(restore_event(outcome, node_name=self._node_name, now=datetime.now(UTC)))
+        self._queue.put_nowait(event)
 
     async def run(self) -> None:
         """Send for ever."""
@@ -61,27 +67,44 @@ class PodEvents:
 
 
 def restore_event(outcome: OutcomeReport, *, node_name: str, now: datetime) -> dict[str, Any]:
-    """The event object (core/v1)."""
-    time = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    """What became of a container's start."""
     if outcome.restored:
         text = f"Restored {outcome.container} in {round(outcome.total_ms)} ms from {outcome.image}"
-    else:
-        text = f"{outcome.reason or 'Unknown'}: {outcome.message}".rstrip(": ")
+        return _event(outcome, "Normal", "Restored", text, node_name=node_name, now=now)
+    text = f"{outcome.reason or 'Unknown'}: {outcome.message}".rstrip(": ")
+    return _event(outcome, "Warning", "StartedCold", text, node_name=node_name, now=now)
+
+
+def crash_event(end: EndReport, *, failures: int, limit: int, node_name: str, now: datetime) -> dict[str, Any]:
+    """A restored container ended by itself too soon, which counted as a failed restore."""
+    next_start = "the next start is cold" if failures >= limit else f"from {limit} on it starts cold"
+    text = (
+        f"{end.container} ended by itself {end.lived_ms / 1000:.1f} s after it was restored from {end.image}; "
+        f"failed restores of it on this node: {failures}, {next_start}"
+    )
+    return _event(end, "Warning", "CrashedAfterRestore", text, node_name=node_name, now=now)
+
+
+def _event(
+    about: OutcomeReport | EndReport, kind: str, reason: str, text: str, *, node_name: str, now: datetime
+) -> dict[str, Any]:
+    """The event object (core/v1)."""
+    time = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     return {
         "apiVersion": "v1",
         "kind": "Event",
         # As the API server's own clients name them: the object, and something unique.
-        "metadata": {"name": f"{outcome.pod[:230]}.{secrets.token_hex(8)}", "namespace": outcome.namespace},
+        "metadata": {"name": f"{about.pod[:230]}.{secrets.token_hex(8)}", "namespace": about.namespace},
         "involvedObject": {
             "apiVersion": "v1",
             "kind": "Pod",
-            "namespace": outcome.namespace,
-            "name": outcome.pod,
-            "uid": outcome.pod_uid,
-            "fieldPath": f"spec.containers{{{outcome.container}}}",
+            "namespace": about.namespace,
+            "name": about.pod,
+            "uid": about.pod_uid,
+            "fieldPath": f"spec.containers{{{about.container}}}",
         },
-        "type": "Normal" if outcome.restored else "Warning",
-        "reason": "Restored" if outcome.restored else "StartedCold",
+        "type": kind,
+        "reason": reason,
         "message": text[:_MESSAGE_LIMIT],
         "source": {"component": "ksnap-agent", "host": node_name},
         "reportingComponent": "ksnap.dev/agent",

@@ -2,10 +2,12 @@
 
     {"version": 1, "op": "prepare", ...}  -> PrepareReply
     {"version": 1, "op": "outcome", ...}  -> {}
+    {"version": 1, "op": "ended", ...}    -> {}
     {"version": 1, "op": "freeze", ...}   -> FreezeReply
-    anything that is neither              -> {"error": "..."}
+    anything else                         -> {"error": "..."}
 
-Unknown fields are ignored, in both directions. Names become parts of URLs and of messages, hence their patterns.
+Unknown fields are ignored, in both directions, and so is the error: a runtime may be newer than its agent. Names become
+parts of URLs and of messages, hence their patterns.
 """
 
 from enum import StrEnum
@@ -77,14 +79,25 @@ class OutcomeReport(_Line):
     total_ms: _Milliseconds = 0
 
 
+class EndReport(_Line):
+    """How a restored container's process ended; told when the container is deleted."""
+
+    op: Literal["ended"]
+    lived_ms: Annotated[float, Field(ge=0, le=1e13, allow_inf_nan=False)]
+    """Since the end of the restore. A pod may run for years."""
+    signalled: bool = False
+    """Somebody had sent it a signal through its runtime, as for every pod that is deleted."""
+
+
 class FreezeQuestion(_AnyLine):
     """A dump of this container begins: did the agent ask for it?"""
 
     op: Literal["freeze"]
 
 
-RestoreLine = Annotated[PrepareRequest | OutcomeReport | FreezeQuestion, Field(discriminator="op")]
-RESTORE_LINE: TypeAdapter[PrepareRequest | OutcomeReport | FreezeQuestion] = TypeAdapter(RestoreLine)
+RestoreMessage = PrepareRequest | OutcomeReport | EndReport | FreezeQuestion
+RestoreLine = Annotated[RestoreMessage, Field(discriminator="op")]
+RESTORE_LINE: TypeAdapter[RestoreMessage] = TypeAdapter(RestoreLine)
 
 
 class Prepared(BaseModel):

@@ -18,7 +18,14 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from ksnap.agent.direct_freeze import DirectFreezes
-from ksnap.agent.restore_messages import LINE_LIMIT, RESTORE_LINE, FreezeQuestion, OutcomeReport, PrepareRequest
+from ksnap.agent.restore_messages import (
+    LINE_LIMIT,
+    RESTORE_LINE,
+    EndReport,
+    FreezeQuestion,
+    OutcomeReport,
+    RestoreMessage,
+)
 from ksnap.agent.restores import Restores
 
 log = structlog.get_logger()
@@ -100,17 +107,18 @@ class RestoreSocket:
             return
         await self._reply(message, writer)
 
-    async def _reply(
-        self, message: PrepareRequest | OutcomeReport | FreezeQuestion, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _reply(self, message: RestoreMessage, writer: asyncio.StreamWriter) -> None:
         if isinstance(message, FreezeQuestion):
             await _answer(writer, _encoded(self._freezes.answer(message.container_id)))
             return
-        if isinstance(message, OutcomeReport):
+        if isinstance(message, OutcomeReport | EndReport):
             # The runtime does not wait for what becomes of it, and may be gone already.
             with suppress(OSError, TimeoutError):
                 await _answer(writer, b"{}")
-            await self._restores.outcome(message)
+            if isinstance(message, EndReport):
+                await self._restores.ended(message)
+            else:
+                await self._restores.outcome(message)
             return
         answer = await self._restores.prepare(message)
         try:

@@ -1,8 +1,8 @@
 """Restores by the runtime engine, as the agent sees them: may this pod have this image, is it there, how did it go.
 
-`prepare` and `outcome` answer the runtime (`restore_socket`), the rest answers the server (`service`). A refusal is an
-answer and no error: the runtime starts the container cold with its reason, and nothing here may make that slower than
-the deadline that it gave.
+`prepare`, `outcome` and `ended` answer the runtime (`restore_socket`), the rest answers the server (`service`). A
+refusal is an answer and no error: the runtime starts the container cold with its reason, and nothing here may make
+that slower than the deadline that it gave.
 """
 
 import asyncio
@@ -12,11 +12,19 @@ import structlog
 from ksnap.agent.image_pull import PullProgress
 from ksnap.agent.image_store import CachedImage
 from ksnap.agent.images import Images
-from ksnap.agent.metrics import RESTORE_SECONDS, RESTORES
+from ksnap.agent.metrics import RESTORE_SECONDS, RESTORED_ENDS, RESTORES
 from ksnap.agent.permits import Permits
 from ksnap.agent.pod_events import PodEvents
-from ksnap.agent.restore_failures import RestoreFailures
-from ksnap.agent.restore_messages import OutcomeReport, Prepared, PrepareReply, PrepareRequest, Reason, Refusal
+from ksnap.agent.restore_failures import End, RestoreFailures
+from ksnap.agent.restore_messages import (
+    EndReport,
+    OutcomeReport,
+    Prepared,
+    PrepareReply,
+    PrepareRequest,
+    Reason,
+    Refusal,
+)
 from ksnap.agent.settings import AgentSettings
 from ksnap.errors import CheckpointFailed, ImageUntrusted, InsufficientStorage, InvalidInput, KsnapError
 from ksnap.model.digest import Digest
@@ -37,7 +45,9 @@ class Restores:
         self._images = images
         self._events = events
         self._permits = Permits(settings.state_dir, ttl_s=settings.permit_ttl_s)
-        self._failures = RestoreFailures(settings.state_dir, limit=settings.max_restore_failures)
+        self._failures = RestoreFailures(
+            settings.state_dir, limit=settings.max_restore_failures, proof_s=settings.restore_proof_s
+        )
 
     async def open(self) -> None:
         await self._permits.open()
@@ -126,11 +136,12 @@ class Restores:
 
     async def outcome(self, report: OutcomeReport) -> None:
         """Count it, tell it, let the image go."""
-        await self._images.store.release(report.container_id)
         digest = _digest_of(report.image)
         if report.restored:
-            await self._failures.clear(digest)
-        elif report.reason == Reason.RESTORE_FAILED:
+            # Before anything is waited for: the container's end may be told a moment later.
+            self._failures.restored(report.container_id, digest)
+        await self._images.store.release(report.container_id)
+        if not report.restored and report.reason == Reason.RESTORE_FAILED:
             await self._failures.add(digest)
         _measure(report)
         # All fields are the runtime's and its user's: none of them is a secret, and none is a label of its own.
@@ -148,6 +159,24 @@ class Restores:
             total_ms=report.total_ms,
         )
         self._events.tell(report)
+
+    async def ended(self, report: EndReport) -> None:
+        """A container that cannot live with what it wakes up in is a failed restore; count it, tell it."""
+        digest, lived_s = _digest_of(report.image), report.lived_ms / 1000
+        end = await self._failures.ended(report.container_id, digest, lived_s=lived_s, signalled=report.signalled)
+        RESTORED_ENDS.labels(reason=end).inc()
+        failures = self._failures.count(digest)
+        log.info(
+            "restored_container_ended",
+            end=end.value,
+            lived_s=round(lived_s, 1),
+            failures=failures,
+            container=report.container_id,
+            pod=f"{report.namespace}/{report.pod}/{report.container}",
+            image=report.image,
+        )
+        if end is End.CRASHED:
+            self._events.tell_crash(report, failures=failures, limit=self._failures.limit)
 
     async def abandoned(self, request: PrepareRequest) -> None:
         """The runtime went away before it had its answer."""

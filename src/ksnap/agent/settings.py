@@ -124,7 +124,13 @@ class AgentSettings(BaseSettings):
 
     max_restore_failures: int = Field(default=3, gt=0)
     """Failed restores of one image in a row on this node, after which its containers are started cold, until the
-    failures are cleared through the agent's interface or a restore of it has worked."""
+    failures are cleared through the agent's interface or a container restored from it has lived for
+    `restore_proof_s`."""
+
+    restore_proof_s: float = Field(default=30.0, gt=0)
+    """Seconds that a restored container must live for its restore to count as good. One that ends by itself before
+    counts as a failed restore of its image: otherwise a process that cannot live with what it wakes up in would be
+    restored for ever."""
 
     socket_path: Path = Path("/run/ksnap/restore.sock")
     """Where ksnap-runc asks for images. The folder is root's alone, and mounted under the same path as on the node."""

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ksnap.agent.api_server import ApiServer, ServiceAccount
-from ksnap.agent.pod_events import PodEvents, restore_event
-from ksnap.agent.restore_messages import OutcomeReport
+from ksnap.agent.pod_events import PodEvents, crash_event, restore_event
+from ksnap.agent.restore_messages import EndReport, OutcomeReport
 from ksnap.agent.settings import AgentSettings
 from tests.parties.certificates import issue_certificate
-from tests.parties.restore_socket import outcome_line
+from tests.parties.restore_socket import ended_line, outcome_line
 
 AT = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 IMAGE = f"registry:5000/shop/web@sha256:{'1' * 64}"
@@ -45,6 +45,20 @@ def test_cold_start_says_why() -> None:
 
     assert (event["reason"], event["type"]) == ("StartedCold", "Warning")
     assert event["message"] == "CpuMismatch: avx512f is missing"
+
+
+def test_crash_says_how_long_it_lived_and_what_comes_next() -> None:
+    end = EndReport.model_validate(ended_line(IMAGE, lived_ms=1234))
+
+    event = crash_event(end, failures=2, limit=3, node_name="node1", now=AT)
+
+    assert (event["reason"], event["type"]) == ("CrashedAfterRestore", "Warning")
+    assert event["message"] == (
+        f"app ended by itself 1.2 s after it was restored from {IMAGE}; failed restores of it on this node: 2, "
+        "from 3 on it starts cold"
+    )
+    last = crash_event(end, failures=3, limit=3, node_name="node1", now=AT)
+    assert last["message"].endswith("this node: 3, the next start is cold")
 
 
 def test_long_texts_are_cut_to_what_an_event_may_hold() -> None:

@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksnap.agent.restore_messages import RESTORE_LINE, OutcomeReport, Prepared, PrepareRequest, Reason, Refusal
-from tests.parties.restore_socket import outcome_line, prepare_line
+from ksnap.agent.restore_messages import (
+    RESTORE_LINE,
+    EndReport,
+    OutcomeReport,
+    Prepared,
+    PrepareRequest,
+    Reason,
+    Refusal,
+)
+from tests.parties.restore_socket import ended_line, outcome_line, prepare_line
 
 IMAGE = f"registry:5000/shop/web@sha256:{'1' * 64}"
 JSON = st.recursive(
@@ -24,6 +32,15 @@ def test_contracts_lines_are_understood() -> None:
     outcome = RESTORE_LINE.validate_python(outcome_line(IMAGE, restored=False, reason="RestoreFailed", message="m"))
     assert isinstance(outcome, OutcomeReport)
     assert (outcome.reason, outcome.criu_ms, outcome.total_ms) == (Reason.RESTORE_FAILED, 300, 340)
+    ended = RESTORE_LINE.validate_python(ended_line(IMAGE, lived_ms=86_400_000 * 400, signalled=True))
+    assert isinstance(ended, EndReport)
+    assert (ended.lived_ms, ended.signalled) == (86_400_000 * 400, True)
+
+
+@pytest.mark.parametrize("lived_ms", [-1, "NaN", "Infinity", None])
+def test_life_that_is_none_is_refused(lived_ms: object) -> None:
+    with pytest.raises(ValueError, match="lived_ms"):
+        RESTORE_LINE.validate_python({**ended_line(IMAGE, lived_ms=0), "lived_ms": lived_ms})
 
 
 def test_answers_are_the_contracts() -> None:

@@ -19,7 +19,7 @@ DROP_IN = PurePosixPath("/etc/containerd/conf.d/50-ksnap.toml")
 IMPORT_LINE = "imports = ['/etc/containerd/conf.d/*.toml']  # ksnap: node set-up\n"
 # The whole main file where a node had none: containerd then runs with its defaults, as before.
 WHOLE_FILE = f"version = 3  # ksnap: node set-up\n{IMPORT_LINE}"
-ANNOTATIONS = ("restore.ksnap.dev/*", "ksnap.dev/*")
+ANNOTATIONS = ("restore.ksnap.dev/*", "hostname.ksnap.dev/*", "ksnap.dev/*")
 
 _PLUGIN = "io.containerd.cri.v1.runtime"
 _OLD_PLUGIN = "io.containerd.grpc.v1.cri"

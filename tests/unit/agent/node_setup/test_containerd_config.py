@@ -37,7 +37,8 @@ def test_the_handler_calls_the_wrapper_and_is_told_of_our_annotations() -> None:
     made = handler(drop_in([], binary=BINARY, made_folder=False))
     assert made["runtime_type"] == "io.containerd.runc.v2"
     assert made["options"] == {"BinaryName": str(BINARY)}
-    assert made["pod_annotations"] == made["container_annotations"] == ["restore.ksnap.dev/*", "ksnap.dev/*"]
+    assert made["pod_annotations"] == made["container_annotations"]
+    assert made["pod_annotations"] == ["restore.ksnap.dev/*", "hostname.ksnap.dev/*", "ksnap.dev/*"]
 
 
 @pytest.mark.parametrize("plugin", [NEW, OLD])
