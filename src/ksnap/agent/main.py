@@ -19,7 +19,9 @@ from ksnap.agent.criu_options import apply_options, take_back_options
 from ksnap.agent.images import Images
 from ksnap.agent.kubelet import Kubelet
 from ksnap.agent.pod_events import PodEvents
+from ksnap.agent.pod_watch import PodWatch
 from ksnap.agent.probe import Probe
+from ksnap.agent.pull_accounts import PullAccounts
 from ksnap.agent.report import Reporter
 from ksnap.agent.reporting import post_reports
 from ksnap.agent.restore_socket import RestoreSocket
@@ -54,7 +56,8 @@ async def _serve(settings: AgentSettings) -> None:
         captures = await stack.enter_async_context(Captures(settings, kubelet))
         images = await stack.enter_async_context(Images(settings))
         events = PodEvents(api_server, settings.node_name)
-        restores = Restores(settings, images, events)
+        accounts = PullAccounts(settings, api_server) if settings.prefetch else None
+        restores = Restores(settings, images, events, accounts)
         await restores.open()
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [
@@ -62,6 +65,9 @@ async def _serve(settings: AgentSettings) -> None:
             group.create_task(_keep_criu_options(settings), name="keep CRIU options"),
             group.create_task(events.run(), name="tell events"),
         ]
+        if settings.prefetch:
+            watch = PodWatch(api_server, settings.node_name, restores.sightings)
+            tasks.append(group.create_task(watch.run(), name="watch pods"))
         if settings.server_url:
             tasks.append(group.create_task(post_reports(settings, reporter, account), name="post reports"))
         authority = Authority(api_server, settings.node_name, remember_s=settings.review_cache_s, now=time.monotonic)
