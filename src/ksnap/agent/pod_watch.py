@@ -81,7 +81,7 @@ class PodWatch:
         pods = found.get("items") or []
         self._sightings.keep_only({(each["metadata"]["namespace"], each["metadata"]["name"]) for each in pods})
         for each in pods:
-            await self._sightings.saw(each)
+            await self._saw(each)
         log.info("pods_listed", pods=len(pods))
         return str(found["metadata"]["resourceVersion"])
 
@@ -95,8 +95,15 @@ class PodWatch:
         if kind == "DELETED":
             self._sightings.lost(metadata["namespace"], metadata["name"])
         elif kind in {"ADDED", "MODIFIED"}:
-            await self._sightings.saw(subject)
+            await self._saw(subject)
         self._version = metadata["resourceVersion"]
+
+    async def _saw(self, pod: Mapping[str, Any]) -> None:
+        """One pod that nobody had thought of must not hide all others."""
+        try:
+            await self._sightings.saw(pod)
+        except Exception:
+            log.exception("pod_not_understood", uid=pod["metadata"].get("uid"))
 
 
 def _decoded(content: bytes) -> dict[str, Any]:

@@ -105,7 +105,8 @@ def _content(text: str, trusted: Sequence[VerifyingKey]) -> Mapping[str, Any]:
             continue
         except jwt.ExpiredSignatureError:
             raise _refused("it is over") from None
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
+            # Beside its own errors those of the JSON that it reads before it knows whose it is.
             raise _refused(f"it is not valid ({type(error).__name__})") from None
     raise _refused("no trusted key signed it")
 

@@ -108,6 +108,15 @@ async def test_a_bookmark_alone_moves_on(tmp_path: Path) -> None:
     assert watched.api.watches[1]["resourceVersion"] == "101"
 
 
+async def test_a_pod_that_is_not_understood_hides_no_other(tmp_path: Path) -> None:
+    async with watching(tmp_path) as watched:
+        await watched.api.put(pod("odd", ownerReferences=[{"controller": True}]))
+        await watched.api.watched(1)
+        await watched.api.put(pod("odd", ownerReferences=[{"controller": True}]))
+        await watched.api.put(pod("web-1"))
+        await watched.sees("web-1")
+
+
 @pytest.mark.parametrize("form", ["status", "event"])
 async def test_too_old_a_version_asks_for_a_new_list(tmp_path: Path, form: str) -> None:
     async with watching(tmp_path) as watched:

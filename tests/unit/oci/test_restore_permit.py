@@ -161,7 +161,16 @@ def test_a_text_of_another_type_is_refused() -> None:
     assert refusal(forged(header={"typ": "JWT"})) == "it is a signed text of another type"
 
 
-@pytest.mark.parametrize("text", ["", "x", "a.b", "a.b.c", "..", "é.é.é", "x" * (MAX_BYTES + 1), "{}"])
+def part(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "a.b", "a.b.c", "..", "é.é.é", "x" * (MAX_BYTES + 1), "{}", part("[" * 3000) + ".e30.AAAA",
+     part('{"alg":' * 400) + ".e30.AAAA", part("9" * 3000) + ".e30.AAAA", part("[]") + ".e30.AAAA",
+     part('{"alg": ["ES256"]}') + ".e30.AAAA", part('{"alg": "ES256", "crit": 1}') + ".e30.AAAA"],
+)  # fmt: skip
 def test_garbage_is_refused(text: str) -> None:
     with pytest.raises(NotPermitted):
         check_permit(text, KEYS, SEEN)
