@@ -94,7 +94,11 @@ def pod(image: object, *, owner: str = "web-6d4b75cb6d", permit: str | None = No
             "annotations": annotations,
             **metadata,
         },
-        "spec": {"runtimeClassName": "ksnap", "imagePullSecrets": [{"name": "pull"}]},
+        "spec": {
+            "runtimeClassName": "ksnap",
+            "imagePullSecrets": [{"name": "pull"}],
+            "containers": [{"name": "app"}, {"name": "sidecar"}],
+        },
         "status": {"phase": "Pending"},
     }
 

@@ -66,6 +66,8 @@ async def _serve(settings: AgentSettings) -> None:
             group.create_task(events.run(), name="tell events"),
         ]
         if settings.prefetch:
+            if not settings.cluster_name or settings.trusted_keys_dir is None:
+                log.warning("prefetch_is_idle", reason="cluster_name or trusted_keys_dir is not set")
             watch = PodWatch(api_server, settings.node_name, restores.sightings)
             tasks.append(group.create_task(watch.run(), name="watch pods"))
         if settings.server_url:

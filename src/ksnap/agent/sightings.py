@@ -13,8 +13,12 @@ import structlog
 
 from ksnap.model.checkpoint_key import owner_of
 from ksnap.model.restore_annotations import PERMIT_DOMAIN, RESTORE_DOMAIN
+from ksnap.oci.restore_permit import MAX_BYTES
 
 log = structlog.get_logger()
+
+# As the runtime's message has it (`restore_messages`).
+_WISH_LIMIT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ def sighted_pod(pod: Mapping[str, Any]) -> SightedPod | None:
     """A pod as the API server answers it; None for one that no runtime of ours could restore."""
     metadata, spec = pod["metadata"], pod.get("spec") or {}
     annotations = metadata.get("annotations") or {}
-    wishes = _below(annotations, RESTORE_DOMAIN)
+    wishes = _texts(annotations, RESTORE_DOMAIN, spec, limit=_WISH_LIMIT)
     if not wishes or not spec.get("runtimeClassName"):
         return None
     return SightedPod(
@@ -48,15 +52,17 @@ def sighted_pod(pod: Mapping[str, Any]) -> SightedPod | None:
         uid=metadata["uid"],
         owner=owner_of(metadata),
         wishes=wishes,
-        permits=_below(annotations, PERMIT_DOMAIN),
+        permits=_texts(annotations, PERMIT_DOMAIN, spec, limit=MAX_BYTES),
         pull_secrets=tuple(each["name"] for each in spec.get("imagePullSecrets") or [] if each.get("name")),
         is_pending=(pod.get("status") or {}).get("phase", "Pending") == "Pending",
     )
 
 
-def _below(annotations: Mapping[str, str], domain: str) -> dict[str, str]:
-    prefix = f"{domain}/"
-    return {name.removeprefix(prefix): text for name, text in annotations.items() if name.startswith(prefix)}
+def _texts(annotations: Mapping[str, str], domain: str, spec: Mapping[str, Any], *, limit: int) -> dict[str, str]:
+    """By container, of those that there are: annotations may have 256 KiB, and name anything."""
+    named = [each["name"] for kind in ("containers", "initContainers") for each in spec.get(kind) or []]
+    found = {name: annotations.get(f"{domain}/{name}", "") for name in named}
+    return {name: text for name, text in found.items() if 0 < len(text) <= limit}
 
 
 class Sightings:

@@ -55,6 +55,15 @@ def test_pods_that_wish_for_nothing_or_have_no_class_are_not_ours() -> None:
     assert sighted_pod({**pod(), "spec": {}}) is None
 
 
+def test_what_no_container_asks_for_or_is_too_long_is_not_kept() -> None:
+    names = {f"restore.ksnap.dev/other{number}": IMAGE for number in range(100)}
+    assert sighted_pod(pod(annotations=names)) is None
+    assert sighted_pod(pod(annotations={"restore.ksnap.dev/app": "x" * 1025})) is None
+    found = sighted_pod(pod(annotations={"restore.ksnap.dev/app": IMAGE, "permit.ksnap.dev/app": "x" * 5000}))
+    assert found is not None
+    assert found.permits == {}
+
+
 async def test_a_pod_begins_once() -> None:
     begun = Begun()
     sightings = Sightings(begun)
