@@ -21,7 +21,7 @@ from ksnap.oci.restore_permit import RestorePermit, issue_permit
 from ksnap.oci.signing_keys import SigningKey
 from tests.parties.checkpoint_images import digest_of
 from tests.parties.checkpoint_keys import KEY, new_key
-from tests.parties.fault_proxy import Answer, Fault, FaultProxy
+from tests.parties.fault_proxy import Answer, Fault, FaultProxy, Hang
 from tests.parties.pods_api import TOKEN, PodsApi, pods_api
 from tests.parties.registry import PASSWORD, RunningRegistry, needs_registry
 from tests.parties.restore_socket import ask, outcome_line, prepare_line
@@ -81,7 +81,14 @@ def pull_secret(access: RegistryAccess) -> dict[str, Any]:
     return {"data": {".dockerconfigjson": base64.b64encode(config.encode()).decode()}}
 
 
-def pod(image: object, *, owner: str = "web-6d4b75cb6d", permit: str | None = None, **metadata: Any) -> dict[str, Any]:
+def pod(
+    image: object,
+    *,
+    owner: str = "web-6d4b75cb6d",
+    permit: str | None = None,
+    phase: str = "Pending",
+    **metadata: Any,
+) -> dict[str, Any]:
     """A pod of the workload that `KEY` names, as its ReplicaSet has it made."""
     annotations = {"restore.ksnap.dev/app": str(image)} | ({"permit.ksnap.dev/app": permit} if permit else {})
     return {
@@ -99,7 +106,7 @@ def pod(image: object, *, owner: str = "web-6d4b75cb6d", permit: str | None = No
             "imagePullSecrets": [{"name": "pull"}],
             "containers": [{"name": "app"}, {"name": "sidecar"}],
         },
-        "status": {"phase": "Pending"},
+        "status": {"phase": phase},
     }
 
 
@@ -273,6 +280,25 @@ class TestTrust:
             answer = await watched.prepare(image, pod="web-2", pod_uid="two")
             assert answer["ready"] is False, "that key says nothing about who else may"
 
+    async def test_nor_does_it_to_who_joins_the_pull_for_that_request(
+        self, proxy: FaultProxy, access: RegistryAccess, registry: RunningRegistry, repository: str, folder: Path
+    ) -> None:
+        """A stranger's key says just what this pod would need."""
+        stranger = new_key()
+        signed_by_stranger = await signed(registry, repository, stranger)
+        image = ImageRef(access.host, repository, digest=signed_by_stranger.digest)
+        proxy.add(Fault("GET", "/blobs/", Hang(), times=1))
+        async with watching(folder, registry) as watched:
+            request = request_for(image, access, ()).model_copy(update={"public_keys": stranger.public_key.pem})
+            await watched.node.client.prefetch_image(digest_of(image), request)
+            await watched.api.put(pod(image, phase="Running"))
+            asking = asyncio.ensure_future(watched.prepare(image, deadline_ms=20_000))
+            await eventually(lambda: watched.node.images.store.is_held(digest_of(image)))
+            proxy.release()
+            answer = await asking
+            assert (answer["ready"], answer["reason"]) == (False, "NotPermitted"), answer
+            assert watched.node.images.store.all() != [], "the server's request was served"
+
     async def test_what_cannot_be_pulled_is_cold_and_says_why(
         self, proxy: FaultProxy, access: RegistryAccess, registry: RunningRegistry, repository: str, folder: Path
     ) -> None:
@@ -308,8 +334,7 @@ class TestTrust:
             await ask(watched.node.socket, outcome_line(image, restored=True))
             await settled(watched.node)
             await watched.node.client.drop_image(digest_of(image))
-            running_now = {**pod(image), "status": {"phase": "Running"}}
-            await watched.api.put(running_now)
+            await watched.api.put(pod(image, phase="Running"))
             assert (await watched.prepare(image))["ready"] is True
 
 
@@ -370,4 +395,6 @@ class TestPermits:
             await watched.node.client.prefetch_image(digest_of(image), request)
             await watched.node.client.image_ready(digest_of(image))
             assert (await self.answer(watched, image, permit_for(image)))["ready"] is True
-            assert (await self.answer(watched, image, permit_for(image, key=new_key())))["ready"] is False
+            answer = await self.answer(watched, image, permit_for(image, key=new_key()))
+            assert answer["reason"] == "NotPermitted"
+            assert "no trusted key" in answer["message"]
