@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dev.cluster import agent_image
 from dev.cluster.cache import Cache
@@ -16,10 +19,10 @@ CHART = Path(__file__).parents[2] / "charts" / "ksnap"
 NAMESPACE = "ksnap"
 
 
-def install(cluster: ClusterInfo, *, node_setup: bool = True) -> None:
+def install(cluster: ClusterInfo, *, node_setup: bool = True, more: Mapping[str, Any] | None = None) -> None:
     """Have this tree's agents run on every node; a no-op where they do. The web app is frozen with its probes' open
     connections, so the agents are told to set the two CRIU options that this takes. `node_setup` lets the nodes restore
-    below containerd, too; it restarts containerd once."""
+    below containerd, too; it restarts containerd once. `more` are values of the chart beside these."""
     cache = Cache(read_settings().cache)
     image = agent_image.ensure(cluster, cache)
     helm = tool("helm")
@@ -42,7 +45,8 @@ def install(cluster: ClusterInfo, *, node_setup: bool = True) -> None:
         "nodeSetup.enabled": str(node_setup).lower(),
     }
     chosen = [f"--set={name}={value}" for name, value in values.items()]
-    run([*release, *chosen, "--wait", "--timeout=180s", f"--kubeconfig={cluster.kubeconfig}"], timeout_s=240)
+    rest = ["--values=-", "--wait", "--timeout=180s", f"--kubeconfig={cluster.kubeconfig}"]
+    run([*release, *chosen, *rest], stdin=json.dumps(more or {}), timeout_s=240)
     # Helm takes a DaemonSet for ready when all but `maxUnavailable` of its pods are.
     for name in ("agent", *(["node-setup"] if node_setup else [])):
         rollout = ("rollout", "status", f"daemonset/ksnap-{name}", f"--namespace={NAMESPACE}", "--timeout=180s")

@@ -1,18 +1,17 @@
 """The development cluster for tests: brought up if it is not, shared by all, left up for the next run."""
 
-import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dev.cluster import info
-from dev.cluster.errors import CommandError, NotUpError
+from dev.cluster.errors import NotUpError
 from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
+from tests.cluster.namespaces import own_namespace
 
 REPOSITORY = Path(__file__).parents[2]
 COLD_UP_S = 1800
@@ -51,24 +50,5 @@ def kubectl(cluster: ClusterInfo) -> Kubectl:
 @pytest.fixture
 def namespace(kubectl: Kubectl) -> Iterator[str]:
     """A namespace of the test's own, ready for pods; it goes with the test."""
-    name = f"test-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", name)
-    try:
-        _wait_for_service_account(kubectl, name)
+    with own_namespace(kubectl) as name:
         yield name
-    finally:
-        kubectl("delete", "namespace", name, "--wait=false")
-
-
-def _wait_for_service_account(kubectl: Kubectl, namespace: str) -> None:
-    """A controller makes it a moment after the namespace, and no pod is admitted before."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            kubectl.get(namespace, "serviceaccount", "default")
-        except CommandError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return

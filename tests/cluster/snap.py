@@ -138,10 +138,15 @@ class Snap:
 
 @asynccontextmanager
 async def open_snap(
-    cluster: ClusterInfo, folder: Path, environment: Mapping[str, str] | None = None, *, node_setup: bool = True
+    cluster: ClusterInfo,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    node_setup: bool = True,
+    chart: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Snap]:
     """A server with both clusters and both registries, and this tree's agents on every node."""
-    await asyncio.to_thread(lambda: agents.install(cluster, node_setup=node_setup))
+    await asyncio.to_thread(lambda: agents.install(cluster, node_setup=node_setup, more=chart))
     snap = Snap(cluster, folder / "data", environment or {})
     try:
         await snap.start()

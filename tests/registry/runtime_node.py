@@ -3,11 +3,13 @@
 The fixtures `node` and `image` stand in conftest.py.
 """
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ksnap.agent.api_server import ApiServer, ServiceAccount
 from ksnap.agent.authority import Authority
@@ -15,7 +17,9 @@ from ksnap.agent.captures import Captures
 from ksnap.agent.images import Images
 from ksnap.agent.kubelet import Kubelet
 from ksnap.agent.pod_events import PodEvents
+from ksnap.agent.pod_watch import PodWatch
 from ksnap.agent.probe import Probe
+from ksnap.agent.pull_accounts import PullAccounts
 from ksnap.agent.report import Reporter
 from ksnap.agent.restore_socket import RestoreSocket
 from ksnap.agent.restores import Restores
@@ -59,7 +63,7 @@ def request_for(image: ImageRef, access: RegistryAccess, pods: tuple[PermittedPo
 
 @asynccontextmanager
 async def running(folder: Path, **fields: object) -> AsyncIterator[Node]:
-    """The parts as the agent's entrance puts them together; nobody calls the API server here."""
+    """The parts as the agent's entrance puts them together; the API server is called if pods are to be watched."""
     settings = AgentSettings.model_validate(
         {
             "node_name": "n",
@@ -76,9 +80,14 @@ async def running(folder: Path, **fields: object) -> AsyncIterator[Node]:
     account = ServiceAccount(settings.service_account_dir)
     api_server = ApiServer(settings, account)
     kubelet = Kubelet(settings, account)
-    async with Images(settings) as images:
-        restores = Restores(settings, images, PodEvents(api_server, "n"))
+    async with AsyncExitStack() as stack:
+        images = await stack.enter_async_context(Images(settings))
+        accounts = PullAccounts(settings, api_server) if settings.prefetch else None
+        restores = Restores(settings, images, PodEvents(api_server, "n"), accounts)
         await restores.open()
+        if accounts is not None:
+            await stack.enter_async_context(api_server)
+            await stack.enter_async_context(_task(PodWatch(api_server, "n", restores.sightings).run()))
         captures = Captures(settings, kubelet)
         service = Service(
             settings,
@@ -92,6 +101,18 @@ async def running(folder: Path, **fields: object) -> AsyncIterator[Node]:
             agent_http(service.routes()) as client,
         ):
             yield Node(settings, restores, images, client, service)
+
+
+@asynccontextmanager
+async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Work that goes on until the block ends."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def settled(node: Node) -> None:

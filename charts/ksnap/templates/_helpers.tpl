@@ -46,3 +46,8 @@ projected:
 {{- define "ksnap.criuOptions" -}}
 {{- if or .Values.criu.tcpClose .Values.criu.skipInFlight }}true{{ end -}}
 {{- end -}}
+
+{{/* Whether agents watch pods: where there is no runtime engine, nothing is restored for which they could. */}}
+{{- define "ksnap.prefetch" -}}
+{{- if and .Values.nodeSetup.enabled .Values.prefetch.enabled }}true{{ end -}}
+{{- end -}}

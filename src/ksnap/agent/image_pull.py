@@ -10,7 +10,7 @@ import errno
 import hashlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +24,16 @@ from ksnap.agent.image_store import CachedImage, ImageStore, Room
 from ksnap.agent.image_writer import ImageWriter
 from ksnap.criu.tar_header import bad_archive
 from ksnap.criu.unpacking import ArchiveUnpacker
-from ksnap.errors import InsufficientStorage, InvalidInput, KsnapError, RegistryConnectionFailed, TooLarge
+from ksnap.errors import (
+    ImageUntrusted,
+    InsufficientStorage,
+    InvalidInput,
+    KsnapError,
+    NotPermitted,
+    RegistryConnectionFailed,
+    TooLarge,
+)
+from ksnap.model.checkpoint_key import Workload
 from ksnap.model.digest import Digest
 from ksnap.model.image import ImageRef
 from ksnap.model.registry_access import RegistryAccess
@@ -38,7 +47,8 @@ from ksnap.oci.parse import (
     parse_index,
     parse_manifest,
 )
-from ksnap.oci.signing_keys import parse_public_keys
+from ksnap.oci.signature import SignedClaims
+from ksnap.oci.signing_keys import VerifyingKey, parse_public_keys
 from ksnap.oci.zstd_blocks import BlockCutter
 from ksnap.registry.blobs import Blobs
 from ksnap.registry.client import RegistryClient, RegistryTimeouts, open_registry
@@ -64,7 +74,10 @@ class ImageSource:
     image: ImageRef
     access: RegistryAccess
     public_keys: str = ""
-    """PEM of the keys of which one must have signed it; empty: nobody asks for a signature."""
+    """PEM of keys of which one may have signed it, beside those that the node itself trusts; where there is none of
+    either, nobody asks for a signature."""
+    workload: Workload | None = None
+    """Wanted for this workload alone, by a key that the node trusts: another one's memory is not even pulled."""
 
     @property
     def digest(self) -> Digest:
@@ -94,23 +107,56 @@ class _Documents:
 
 
 async def pull_image(
-    source: ImageSource, store: ImageStore, progress: PullProgress, *, timeouts: RegistryTimeouts | None = None
+    source: ImageSource,
+    store: ImageStore,
+    progress: PullProgress,
+    *,
+    trusted: Sequence[VerifyingKey] = (),
+    timeouts: RegistryTimeouts | None = None,
 ) -> CachedImage:
-    """The image in the store, whole and verified; else a KsnapError, and nothing of it is left."""
+    """The image in the store, whole and verified; else a KsnapError, and nothing of it is left. Of one that is there
+    already only the signature is fetched."""
     progress.bytes_done, progress.bytes_total = 0, None
     begun = time.monotonic()
     async with open_registry(source.access, timeouts=timeouts) as client:
+        if (there := store.get(source.digest)) is not None:
+            if (said := await _verified(client, source, trusted)) is not None:
+                await store.vouch(there, said)
+            return there
         documents = await _read_documents(client, source)
-        if source.public_keys:
-            # Before the first byte of memory comes.
-            trusted = await asyncio.to_thread(parse_public_keys, source.public_keys)
-            await verified_claims(client, source.image.repository, source.digest, trusted)
+        # Before the first byte of memory comes.
+        claims = await _verified(client, source, trusted)
         progress.bytes_total = documents.layer.size
         progress.fetch_s += time.monotonic() - begun
         async with store.room() as room:
             # What the layer unpacks to is not known; so much it is at least, and is not downloaded in vain.
             await room.reach(documents.layer.size, at_once=True)
-            return await _Pulling(client, source, documents, store, room, progress).run()
+            return await _Pulling(client, source, documents, claims, store, room, progress).run()
+
+
+async def _verified(
+    client: RegistryClient, source: ImageSource, trusted: Sequence[VerifyingKey]
+) -> SignedClaims | None:
+    """What a trusted key says of the image: one of the node's own before one that came with the request. None where
+    there is no key to ask by."""
+    handed = await asyncio.to_thread(parse_public_keys, source.public_keys) if source.public_keys else ()
+    if source.workload is None and not trusted and not handed:
+        return None
+    repository = source.image.repository
+    try:
+        claims = await verified_claims(client, repository, source.digest, trusted or handed)
+    except ImageUntrusted:
+        if not (trusted and handed):
+            raise
+        claims = await verified_claims(client, repository, source.digest, handed)
+    if source.workload is not None and claims.key.workload != source.workload:
+        raise not_of(source.workload, source.image)
+    return claims
+
+
+def not_of(workload: Workload, image: ImageRef) -> NotPermitted:
+    """The refusal of a workload that wants another one's memory. Whose it is, is none of its business."""
+    return NotPermitted("The image is of another workload", details=f"{image} is not signed for {workload}")
 
 
 async def _read_documents(client: RegistryClient, source: ImageSource) -> _Documents:
@@ -147,6 +193,7 @@ class _Pulling:
     client: RegistryClient
     source: ImageSource
     documents: _Documents
+    claims: SignedClaims | None
     store: ImageStore
     room: Room
     progress: PullProgress
@@ -161,6 +208,8 @@ class _Pulling:
             repository=f"{self.source.image.host}/{self.source.image.repository}",
             architecture=self.documents.config.architecture,
             annotations=dict(self.documents.index.annotations),
+            signed=dict(self.claims.annotations) if self.claims is not None else {},
+            signed_by=self.claims.key_id if self.claims is not None else "",
         )
         unpacking = _Unpacking(writer)
         try:
@@ -232,6 +281,8 @@ def _description(image: CachedImage) -> dict[str, object]:
         "repository": image.repository,
         "architecture": image.architecture,
         "annotations": image.annotations,
+        "signed": image.signed,
+        "signed_by": image.signed_by,
         "unpacked_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
 

@@ -23,6 +23,7 @@ from ksnap.agent.metrics import IMAGE_CACHE_BYTES, IMAGE_EVICTIONS
 from ksnap.agent.state_files import read_object, replace_file
 from ksnap.errors import InsufficientStorage
 from ksnap.model.digest import Digest
+from ksnap.oci.signature import SignedClaims
 
 log = structlog.get_logger()
 
@@ -44,6 +45,10 @@ class CachedImage:
     architecture: str = ""
     annotations: dict[str, str] = field(default_factory=dict)
     """Of the index: the checkpoint key is among them."""
+    signed: dict[str, str] = field(default_factory=dict)
+    """What a trusted key says of it, the whole checkpoint key; empty where nobody asked for a signature."""
+    signed_by: str = ""
+    """That key's id."""
     used_at: float = 0.0
 
 
@@ -99,6 +104,17 @@ class ImageStore:
             log.warning("image_lost", digest=image.digest)
             return False
         return True
+
+    async def vouch(self, image: CachedImage, claims: SignedClaims) -> None:
+        """Note what a trusted key says of an image that is there already, also for the next agent."""
+        image.signed, image.signed_by = dict(claims.annotations), claims.key_id
+        path = image.path / DESCRIPTION
+        described = await asyncio.to_thread(read_object, path)
+        text = json.dumps({**described, "signed": image.signed, "signed_by": image.signed_by}, sort_keys=True)
+        try:
+            await asyncio.to_thread(replace_file, path, text)
+        except OSError as exc:
+            log.warning("claims_not_saved", digest=image.digest, reason=exc.strerror)
 
     async def hold(self, container_id: str, digest: Digest) -> None:
         """Keep an image for a container's start: until `release`, or so long as a start may last."""
@@ -221,6 +237,8 @@ def _read_images(folder: Path) -> Iterator[CachedImage]:
             repository=str(described.get("repository", "")),
             architecture=str(described.get("architecture", "")),
             annotations=_texts(described.get("annotations")),
+            signed=_texts(described.get("signed")),
+            signed_by=str(described.get("signed_by", "")),
             used_at=(path / DESCRIPTION).stat().st_mtime,
         )
 

@@ -14,7 +14,9 @@ from ksnap.agent.image_store import CachedImage, ImageStore
 from ksnap.agent.journal import wire_error
 from ksnap.agent.metrics import IMAGE_PULLS, RESTORE_SECONDS
 from ksnap.agent.settings import AgentSettings
-from ksnap.errors import Conflict, InsufficientStorage, KsnapError, NotFound, Unavailable
+from ksnap.agent.trusted_keys import TrustedKeys
+from ksnap.errors import Conflict, InsufficientStorage, KsnapError, NotFound, NotPermitted, Unavailable
+from ksnap.model.checkpoint_key import Workload
 from ksnap.model.digest import Digest
 from ksnap.model.image import ImageRef
 from ksnap.model.registry_access import RegistryAccess
@@ -62,6 +64,7 @@ class Images:
         self.store = ImageStore(
             settings.state_dir, limit_bytes=settings.image_cache_bytes, min_free_bytes=settings.min_free_bytes
         )
+        self.trusted = TrustedKeys(settings.trusted_keys_dir)
         self._timeouts = timeouts
         self._slots = asyncio.Semaphore(settings.max_pulls)
         self._pulls: dict[Digest, _Pull] = {}
@@ -100,13 +103,21 @@ class Images:
         ready = [each.digest for each in self.store.all()]
         return [self.state(each) for each in dict.fromkeys([*self._pulls, *ready, *self._failed])]
 
-    async def prefetch(self, image: ImageRef, access: RegistryAccess, *, public_keys: str = "") -> ImageState:
-        """Have it here soon; answers at once. One that failed before is tried again."""
-        source = ImageSource(image, access, public_keys)
-        if (found := self.store.get(source.digest)) is not None and await self.store.touch(found):
+    async def prefetch(
+        self, image: ImageRef, access: RegistryAccess, *, public_keys: str = "", workload: Workload | None = None
+    ) -> ImageState:
+        """Have it here soon; answers at once. One that failed before is tried again. For a workload: one that is here
+        already is asked for its signature again, if no key that the node trusts now has vouched for it."""
+        source = ImageSource(image, access, public_keys, workload)
+        found = self.store.get(source.digest)
+        if found is not None and await self.store.touch(found) and (workload is None or await self.is_vouched(found)):
             return self.state(source.digest)
         self._pull(source).prefetched = True
         return self.state(source.digest)
+
+    async def is_vouched(self, image: CachedImage) -> bool:
+        """Whether a key that the node trusts now says whose image it is."""
+        return image.signed_by in {each.key_id for each in await self.trusted.current()}
 
     async def ensure(self, image: ImageRef, access: RegistryAccess) -> CachedImage:
         """Have it here now. Whoever is cancelled while waiting takes nothing from the others who wait."""
@@ -203,7 +214,8 @@ class Images:
             outcome = KsnapError("The agent failed to pull an image", details=type(exc).__name__, hint="See its log")
         finally:
             self._forget(pull)
-        if isinstance(outcome, KsnapError):
+        if isinstance(outcome, KsnapError) and not isinstance(outcome, NotPermitted):
+            # That somebody may not have it says nothing about the image.
             self._remember(pull.digest, outcome)
         IMAGE_PULLS.labels(outcome="failed" if isinstance(outcome, KsnapError) else "succeeded").inc()
         return outcome
@@ -216,7 +228,8 @@ class Images:
             tried += 1
             place = f"{source.image.host}/{source.image.repository}"
             try:
-                image = await pull_image(source, self.store, pull.progress, timeouts=self._timeouts)
+                trusted = await self.trusted.current()
+                image = await pull_image(source, self.store, pull.progress, trusted=trusted, timeouts=self._timeouts)
             except KsnapError as failed:
                 log.warning(
                     "image_not_pulled", digest=pull.digest, place=place, reason=failed.message, details=failed.details

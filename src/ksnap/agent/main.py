@@ -20,7 +20,9 @@ from ksnap.agent.direct_freeze import DirectFreezes
 from ksnap.agent.images import Images
 from ksnap.agent.kubelet import Kubelet
 from ksnap.agent.pod_events import PodEvents
+from ksnap.agent.pod_watch import PodWatch
 from ksnap.agent.probe import Probe
+from ksnap.agent.pull_accounts import PullAccounts
 from ksnap.agent.report import Reporter
 from ksnap.agent.reporting import post_reports
 from ksnap.agent.restore_socket import RestoreSocket
@@ -55,7 +57,8 @@ async def _serve(settings: AgentSettings) -> None:
         captures = await stack.enter_async_context(Captures(settings, kubelet))
         images = await stack.enter_async_context(Images(settings))
         events = PodEvents(api_server, settings.node_name)
-        restores = Restores(settings, images, events)
+        accounts = PullAccounts(settings, api_server) if settings.prefetch else None
+        restores = Restores(settings, images, events, accounts)
         await restores.open()
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [
@@ -63,6 +66,11 @@ async def _serve(settings: AgentSettings) -> None:
             group.create_task(_keep_criu_options(settings), name="keep CRIU options"),
             group.create_task(events.run(), name="tell events"),
         ]
+        if settings.prefetch:
+            if not settings.cluster_name or settings.trusted_keys_dir is None:
+                log.warning("prefetch_is_idle", reason="cluster_name or trusted_keys_dir is not set")
+            watch = PodWatch(api_server, settings.node_name, restores.sightings)
+            tasks.append(group.create_task(watch.run(), name="watch pods"))
         if settings.server_url:
             tasks.append(group.create_task(post_reports(settings, reporter, account), name="post reports"))
         authority = Authority(api_server, settings.node_name, remember_s=settings.review_cache_s, now=time.monotonic)

@@ -1,4 +1,4 @@
-"""Restores by the runtime engine, as the agent sees them: may this pod have this image, is it there, how did it go.
+"""Restores by the runtime engine, as the agent sees them: is the image there for who may have it, how did it go.
 
 `prepare`, `outcome` and `ended` answer the runtime (`restore_socket`), the rest answers the server (`service`). A
 refusal is an answer and no error: the runtime starts the container cold with its reason, and nothing here may make
@@ -9,12 +9,14 @@ import asyncio
 
 import structlog
 
-from ksnap.agent.image_pull import PullProgress
+from ksnap.agent.admission import Admission, Admitted
+from ksnap.agent.image_pull import PullProgress, not_of
 from ksnap.agent.image_store import CachedImage
 from ksnap.agent.images import Images
 from ksnap.agent.metrics import RESTORE_SECONDS, RESTORED_ENDS, RESTORES
 from ksnap.agent.permits import Permits
 from ksnap.agent.pod_events import PodEvents
+from ksnap.agent.pull_accounts import PullAccounts
 from ksnap.agent.restore_failures import End, RestoreFailures
 from ksnap.agent.restore_messages import (
     EndReport,
@@ -26,7 +28,9 @@ from ksnap.agent.restore_messages import (
     Refusal,
 )
 from ksnap.agent.settings import AgentSettings
-from ksnap.errors import CheckpointFailed, ImageUntrusted, InsufficientStorage, InvalidInput, KsnapError
+from ksnap.agent.sightings import SightedPod, Sightings
+from ksnap.errors import CheckpointFailed, ImageUntrusted, InsufficientStorage, InvalidInput, KsnapError, NotPermitted
+from ksnap.model.checkpoint_key import Workload, key_of_annotations
 from ksnap.model.digest import Digest
 from ksnap.model.image import ImageRef, parse_image
 from ksnap.node.protocol import ImageRequest, ImageState, ImageStatus
@@ -39,12 +43,17 @@ _LONGEST_WAIT_S = 600.0
 
 
 class Restores:
-    """Made with entered `images`; call `open` first."""
+    """Made with entered `images`; call `open` first. With `accounts` somebody tells `sightings` of the node's pods."""
 
-    def __init__(self, settings: AgentSettings, images: Images, events: PodEvents) -> None:
+    def __init__(
+        self, settings: AgentSettings, images: Images, events: PodEvents, accounts: PullAccounts | None = None
+    ) -> None:
         self._images = images
         self._events = events
+        self._accounts = accounts
         self._permits = Permits(settings.state_dir, ttl_s=settings.permit_ttl_s)
+        self.sightings = Sightings(self._begin)
+        self._admission = Admission(settings, self._permits, images.trusted, self.sightings if accounts else None)
         self._failures = RestoreFailures(
             settings.state_dir, limit=settings.max_restore_failures, proof_s=settings.restore_proof_s
         )
@@ -62,6 +71,7 @@ class Restores:
                 details=f"{request.repository[:200]!r}, registry {request.registry.host[:200]!r}",
                 hint="Send host/repository, with the registry's own host",
             )
+        self._admission.take_keys(digest, request.public_keys)
         await self._permits.grant(digest, request.pods)
         await self._images.prefetch(image, request.registry, public_keys=request.public_keys)
         return self.state(digest)
@@ -83,14 +93,29 @@ class Restores:
         await self._failures.clear(digest)
         return self.state(digest)
 
-    def admits(self, request: PrepareRequest, image: ImageRef) -> bool:
-        """Whether this very container may be restored from this image: the one place that decides it.
+    async def _begin(self, pod: SightedPod) -> None:
+        """Have the images of a pod pulled that is about to start; why not is told where its containers are prepared."""
+        for container, wish in pod.wishes.items():
+            try:
+                image = parse_image(wish)
+                if image.digest is not None:
+                    await self._pull(await self._admission.admit_pod(pod, container, image.digest), image)
+            except KsnapError as error:
+                log.info(
+                    "prefetch_refused",
+                    pod=f"{pod.namespace}/{pod.name}/{container}",
+                    image=wish[:300],
+                    reason=error.message,
+                    details=error.details,
+                )
 
-        A permit of the server for the pod, still valid. What the image's own signed key says belongs here as well.
-        """
-        return self._permits.has(
-            image.digest or "", namespace=request.namespace, pod=request.pod, container=request.container
-        )
+    async def _pull(self, admitted: Admitted, image: ImageRef) -> None:
+        """Begin to pull an image for a pod that was seen."""
+        if self._accounts is None or admitted.pod is None or image.digest is None:
+            return
+        handed = "" if admitted.workload else self._admission.keys_for(image.digest)
+        for access in await self._accounts.accesses(admitted.pod, image):
+            await self._images.prefetch(image, access, public_keys=handed, workload=admitted.workload)
 
     async def prepare(self, request: PrepareRequest) -> PrepareReply:
         """The image's folder, held for this container; or why it is to be started cold."""
@@ -111,8 +136,10 @@ class Restores:
         return reply
 
     async def _prepare(self, request: PrepareRequest, image: ImageRef, digest: Digest) -> PrepareReply:
-        if not self.admits(request, image):
-            return self._not_admitted(image, digest)
+        deadline = asyncio.get_running_loop().time() + min(request.deadline_ms / 1000, _LONGEST_WAIT_S)
+        admitted = await self._admitted(request, image, digest, deadline)
+        if isinstance(admitted, Refusal):
+            return admitted
         if self._failures.too_many(digest):
             return Refusal(
                 reason=Reason.TOO_MANY_FAILURES,
@@ -122,17 +149,46 @@ class Restores:
         await self._images.store.hold(request.container_id, digest)
         ready = False
         try:
-            async with asyncio.timeout(min(request.deadline_ms / 1000, _LONGEST_WAIT_S)):
+            async with asyncio.timeout_at(deadline):
+                if await self._is_wanting(admitted, digest):
+                    await self._pull(admitted, image)
                 found, progress = await self._images.arrived(digest)
+                if admitted.workload is not None:
+                    await self._must_be_of(admitted.workload, found, image)
             ready = True
         except TimeoutError:
             return self._late(digest)
         except KsnapError as error:
-            return _refused(_reason_of(error), error)
+            return _refused(_reason_of(error), error, admitted.permit_refused)
         finally:
             if not ready:
                 await self._images.store.release(request.container_id)
         return _prepared(found, progress)
+
+    async def _admitted(
+        self, request: PrepareRequest, image: ImageRef, digest: Digest, deadline: float
+    ) -> Admitted | Refusal:
+        try:
+            async with asyncio.timeout_at(deadline):
+                admitted = await self._admission.admit(request, digest)
+        except TimeoutError:
+            return Refusal(reason=Reason.DEADLINE_EXCEEDED, message="The agent has not seen this pod in time")
+        except NotPermitted as error:
+            return _refused(Reason.NOT_PERMITTED, error)
+        return admitted or self._not_admitted(image, digest)
+
+    async def _is_wanting(self, admitted: Admitted, digest: Digest) -> bool:
+        """Whether nothing has it come: evicted or dropped since the pod was seen, or the pod had started when the agent
+        did; or it is here without the word of a key that the node trusts now."""
+        found = self._images.store.get(digest)
+        if found is not None and admitted.workload is not None and not await self._images.is_vouched(found):
+            return True
+        return self._images.state(digest).status is ImageStatus.ABSENT
+
+    async def _must_be_of(self, workload: Workload, found: CachedImage, image: ImageRef) -> None:
+        """NotPermitted unless a key that the node trusts now has said that it is this workload's memory."""
+        if not await self._images.is_vouched(found) or key_of_annotations(found.signed).workload != workload:
+            raise not_of(workload, image)
 
     async def outcome(self, report: OutcomeReport) -> None:
         """Count it, tell it, let the image go."""
@@ -206,8 +262,8 @@ def _prepared(image: CachedImage, progress: PullProgress) -> Prepared:
     )
 
 
-def _refused(reason: Reason, error: KsnapError) -> Refusal:
-    text = ". ".join(part.rstrip(". ") for part in (error.message, error.explanation) if part)
+def _refused(reason: Reason, error: KsnapError, more: str = "") -> Refusal:
+    text = ". ".join(part.rstrip(". ") for part in (error.message, error.explanation, more) if part)
     return Refusal(reason=reason, message=text[:2000])
 
 
@@ -215,6 +271,8 @@ def _reason_of(error: KsnapError) -> Reason:
     """Why an image is not there, as the runtime's word."""
     if isinstance(error, InsufficientStorage):
         return Reason.DISK_FULL
+    if isinstance(error, NotPermitted):
+        return Reason.NOT_PERMITTED
     if isinstance(error, CheckpointFailed | InvalidInput | ImageUntrusted):
         # Its content is not what a checkpoint's may be.
         return Reason.IMAGE_UNTRUSTED

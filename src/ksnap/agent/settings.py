@@ -122,6 +122,22 @@ class AgentSettings(BaseSettings):
     permit_ttl_s: float = Field(default=900.0, gt=0)
     """Seconds for which an image that the server had prefetched for a pod may be restored by that pod."""
 
+    trusted_keys_dir: Path | None = None
+    """A folder of PEM files: public keys (ECDSA on P-256) of servers whose images and permits this node trusts; re-read
+    when it changes. None, or no key in it: images are restored only where the server had them fetched for a pod."""
+
+    prefetch: bool = False
+    """Watch the pods of this node, and pull the checkpoint images that they ask for as soon as they are bound to it.
+    Only with it are pods restored that the server did not name: by an image's own signed key, or by a signed permit.
+    Needs the right to get, list and watch pods, trusted keys, and `cluster_name`."""
+
+    prefetch_pull_secrets: bool = False
+    """Pull such images with the pod's own imagePullSecrets. Needs the right to get any Secret of the cluster, which a
+    node's agent should have only where that is accepted. Off: they are pulled without an account."""
+
+    prefetch_ca_file: Path | None = None
+    """PEM file of certificate authorities of registries, trusted beside the system's for such pulls."""
+
     max_restore_failures: int = Field(default=3, gt=0)
     """Failed restores of one image in a row on this node, after which its containers are started cold, until the
     failures are cleared through the agent's interface or a container restored from it has lived for
@@ -176,7 +192,8 @@ class AgentSettings(BaseSettings):
     """PEM file of the CA of the server's certificate. None: the system's."""
 
     cluster_name: str = ""
-    """The name under which the server knows this cluster; needed with `server_url`."""
+    """The name under which the server knows this cluster; needed with `server_url`, and with `prefetch`: an image or a
+    permit for another cluster is none for this one."""
 
     report_interval_s: float = Field(default=60.0, gt=0)
     """Seconds between two posted reports."""

@@ -20,20 +20,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from ksnap.checkpoints.restore_nodes import Engine
+from ksnap.model.restore_annotations import PERMIT_DOMAIN, RESTORE_DOMAIN
 
 Json = dict[str, Any]
 
 JOB_ANNOTATION = "ksnap.dev/job"
 RESTORED_FROM = "ksnap.dev/restored-from"
 RUNTIME_CLASS = "ksnap"
-# An annotation `<domain>/<container>: host/repository@digest` asks ksnap-runc for a restore (runtime/).
-RESTORE_DOMAIN = "restore.ksnap.dev"
 CREATED_LABEL = "ksnap.dev/created-by"
 SOURCE_LABELS = "ksnap.dev/source-labels"
 # Annotations that the container runtime or an admission controller of the cluster writes for one very pod.
 _INJECTED_ANNOTATIONS = (
     "cni.projectcalico.org/", "k8s.v1.cni.cncf.io/", "k8s.ovn.org/", "ovn.kubernetes.io/", "kubernetes.io/config.",
-    "kubernetes.io/psp", "kubectl.kubernetes.io/last-applied-configuration", "ksnap.dev/", "restore.ksnap.dev/",
+    "kubernetes.io/psp", "kubectl.kubernetes.io/last-applied-configuration", "ksnap.dev/", f"{RESTORE_DOMAIN}/",
+    f"{PERMIT_DOMAIN}/",
 )  # fmt: skip
 # Labels by which a controller would take the new pod for one of its own, and remove one too many.
 _CONTROLLER_LABELS = (
@@ -81,15 +81,17 @@ def restored_pod(
     job_id: str,
     pull_secret: str | None,
     engine: Engine,
+    permits: Mapping[str, str] | None = None,
 ) -> Json:
     """The manifest of the pod to create: with the checkpoint images in its containers (image engine), or with its own
-    and annotations that name them (runtime engine)."""
+    and annotations that name them (runtime engine), beside signed permits by container."""
     spec = _authored_spec(source["spec"], same_namespace=source["metadata"]["namespace"] == namespace)
     labels, annotations = _labels(source["metadata"], name)
     images = {each.container: each.image for each in containers}
     if engine == "runtime":
         spec["runtimeClassName"] = RUNTIME_CLASS
         annotations |= {f"{RESTORE_DOMAIN}/{container}": image for container, image in images.items()}
+        annotations |= {f"{PERMIT_DOMAIN}/{container}": permit for container, permit in (permits or {}).items()}
     else:
         for container in spec["containers"]:
             if container["name"] in images:

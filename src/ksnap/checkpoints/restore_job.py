@@ -37,6 +37,7 @@ from ksnap.model.digest import parse_digest
 from ksnap.model.image import parse_image
 from ksnap.node.client import AgentClient
 from ksnap.node.protocol import ContainerEvidence, ImageRequest, PermittedPod
+from ksnap.oci.restore_permit import RestorePermit, issue_permit
 from ksnap.oci.signing_keys import SigningKey
 from ksnap.store.database import Database
 from ksnap.store.encryption import Vault
@@ -184,6 +185,7 @@ class RestoreJob:
         wanted = job.request["node_name"]
         source = recorded_pod(self.vault, checkpoints[0])
         nodes = await self._nodes(job, source)
+        permits = await self._permits(job, checkpoints) if engine_of(job) == "runtime" else {}
         manifest = restored_pod(
             source,
             name=job.pod_name,
@@ -193,6 +195,7 @@ class RestoreJob:
             job_id=job.id,
             pull_secret=secret,
             engine=engine_of(job),
+            permits=permits,
         )
         try:
             return await create_pod(connection, job.namespace, manifest)
@@ -202,6 +205,24 @@ class RestoreJob:
             if found is None:
                 raise
             return found
+
+    async def _permits(self, job: Job, checkpoints: Sequence[Checkpoint]) -> dict[str, str]:
+        """A signed permit for each container: its node knows the pod already, a node that it is moved to does not."""
+        wanted = {
+            each.container_name: RestorePermit(
+                cluster=job.cluster_name,
+                namespace=job.namespace,
+                pod=job.pod_name,
+                container=each.container_name,
+                digest=each.image_digest or "",
+            )
+            for each in checkpoints
+        }
+
+        def issued() -> dict[str, str]:
+            return {name: issue_permit(self.signing_key, permit, now=time.time()) for name, permit in wanted.items()}
+
+        return await asyncio.to_thread(issued)
 
     async def _nodes(self, job: Job, source: Json) -> list[str]:
         if engine_of(job) == "runtime":

@@ -21,6 +21,19 @@ _DIGEST_IN_IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
+class Workload:
+    """Whose memory a checkpoint of a container is: the parts of its key that decide who may be started from it."""
+
+    cluster: str
+    namespace: str
+    owner: str
+    container: str
+
+    def __str__(self) -> str:
+        return f"{self.cluster}/{self.namespace}/{self.owner}/{self.container}"
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointKey:
     """Two containers with equal keys may start from each other's checkpoint."""
 
@@ -37,6 +50,10 @@ class CheckpointKey:
     template_hash: str
     environment_hash: str
     """Over what CRIU needs equal: mount destinations, user, security context, architecture."""
+
+    @property
+    def workload(self) -> Workload:
+        return Workload(self.cluster, self.namespace, self.owner, self.container)
 
     def digest(self) -> str:
         """The key as 64 hex digits; stable over processes and versions of this code."""

@@ -15,6 +15,7 @@ from ksnap.checkpoints.pod_spec import RUNTIME_CLASS
 from ksnap.node.protocol import AGENT_PORT, AGENT_SELECTOR, SERVER_SERVICE_ACCOUNT
 
 HELM = str(tool("helm"))
+KEY = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----"
 
 
 def objects(*options: str) -> list[dict[str, Any]]:
@@ -138,6 +139,8 @@ def test_every_variable_is_a_setting_of_the_agent() -> None:
     everything = [
         "--set=criu.tcpClose=true,criu.skipInFlight=true,kubelet.insecure=true,kubelet.caConfigMap=a",
         "--set=report.serverUrl=https://ksnap,report.clusterName=c,report.caConfigMap=b",
+        "--set=nodeSetup.enabled=true,prefetch.pullSecrets=true,prefetch.caConfigMap=d",
+        f"--set=trust.publicKeys.a={KEY}",
     ]
     known = {f"KSNAP_AGENT_{name.upper()}" for name in AgentSettings.model_fields}
 
@@ -203,6 +206,33 @@ def test_digest_wins_over_tag() -> None:
     assert agent(f"--set=image.digest={digest}", "--set=image.tag=x")["image"] == f"ksnap-agent@{digest}"
 
 
+def agent_rights(*options: str) -> set[tuple[str, ...]]:
+    rules = named("ClusterRole", "ksnap-agent", *options)["rules"]
+    return {(*rule["resources"], *rule["verbs"]) for rule in rules}
+
+
+def test_pods_are_watched_where_they_can_be_restored_and_secrets_read_only_if_asked() -> None:
+    pods, secrets = ("pods", "get", "list", "watch"), ("secrets", "get")
+    may_read_secrets = agent_rights(SET_UP, "--set=prefetch.pullSecrets=true")
+
+    assert {pods, secrets}.isdisjoint(agent_rights("--set=prefetch.pullSecrets=true"))
+    assert pods in agent_rights(SET_UP)
+    assert secrets not in agent_rights(SET_UP)
+    assert {pods, secrets} <= may_read_secrets
+    assert {pods, secrets}.isdisjoint(agent_rights(SET_UP, "--set=prefetch.enabled=false,prefetch.pullSecrets=true"))
+
+
+def test_trusted_keys_are_mounted_as_files_and_change_without_a_restart() -> None:
+    options = [f"--set=trust.publicKeys.team\\.pem={KEY}", "--set=report.clusterName=prod"]
+    variables = {each["name"]: each.get("value") for each in agent(*options)["env"]}
+
+    assert named("ConfigMap", "ksnap-trusted-keys", *options)["data"] == {"team.pem": KEY}
+    assert mounts(*options)[variables["KSNAP_AGENT_TRUSTED_KEYS_DIR"]]["readOnly"]
+    assert "subPath" not in mounts(*options)["/etc/ksnap/trusted-keys"], "such a file never changes"
+    assert variables["KSNAP_AGENT_CLUSTER_NAME"] == "prod"
+    assert not [each for each in objects() if each["kind"] == "ConfigMap"]
+
+
 def test_network_policy_is_made_when_asked_for() -> None:
     options = ["--set=networkPolicy.enabled=true", "--set=networkPolicy.from[0].ipBlock.cidr=10.0.0.1/32"]
 
@@ -227,6 +257,9 @@ def test_network_policy_is_made_when_asked_for() -> None:
         "unknown=1",
         "terminationGracePeriodSeconds=1",
         "networkPolicy.enabled=true",
+        "trust.publicKeys.a=x",
+        "trust.publicKeys.a=-----BEGIN PRIVATE KEY-----A-----END PRIVATE KEY-----",
+        "prefetch.enabled=maybe",
     ],
 )
 def test_bad_values_are_refused(refused: str) -> None:

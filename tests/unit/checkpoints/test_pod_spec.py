@@ -75,6 +75,14 @@ def test_nothing_of_the_sources_identity_is_left() -> None:
     assert not {"nodeName", "priority"} & set(pod["spec"])
 
 
+def test_a_permit_is_for_the_pod_that_it_was_made_for_and_is_never_copied() -> None:
+    pod = made(engine="runtime", permits={"cart": "signed"})
+    assert pod["metadata"]["annotations"]["permit.ksnap.dev/cart"] == "signed"
+    for engine in ("runtime", "image"):
+        again = made({**SOURCE, "metadata": {**SOURCE["metadata"], **pod["metadata"]}}, engine=engine)
+        assert not [each for each in again["metadata"]["annotations"] if each.startswith("permit.ksnap.dev/")]
+
+
 def test_the_runtime_engine_leaves_the_image_alone_and_asks_by_annotation() -> None:
     asked = made(SOURCE, engine="runtime")
     again = made({**SOURCE, "metadata": asked["metadata"], "spec": asked["spec"]})
