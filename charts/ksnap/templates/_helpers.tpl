@@ -46,3 +46,8 @@ projected:
 {{- define "ksnap.criuOptions" -}}
 {{- if or .Values.criu.tcpClose .Values.criu.skipInFlight }}true{{ end -}}
 {{- end -}}
+
+{{/* Whether the nodes have, or get, what the runtime engine needs. */}}
+{{- define "ksnap.runtimeEngine" -}}
+{{- if or .Values.nodeSetup.enabled .Values.nodeSetup.byHand }}true{{ end -}}
+{{- end -}}
