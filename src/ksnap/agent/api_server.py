@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from ksnap.agent.settings import AgentSettings
-from ksnap.errors import ClusterConnectionFailed, NotPermitted, Unavailable
+from ksnap.errors import AlreadyExists, ClusterConnectionFailed, NotPermitted, Unavailable
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 
@@ -86,6 +86,8 @@ class ApiServer:
                 details=f"{method} {path}: status {status}",
                 hint="Install the chart's ClusterRole and binding for the agent",
             )
+        if status == 409:
+            raise AlreadyExists("The object exists", details=f"{method} {path}")
         if status >= 400 or not isinstance(answer, dict):
             raise Unavailable("The API server answered with an error", details=f"{method} {path}: status {status}")
         return answer

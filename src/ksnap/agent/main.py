@@ -26,6 +26,7 @@ from ksnap.agent.restore_socket import RestoreSocket
 from ksnap.agent.restores import Restores
 from ksnap.agent.service import Service
 from ksnap.agent.settings import AgentSettings
+from ksnap.agent.start_records import tell_untold
 
 log = structlog.get_logger()
 
@@ -61,6 +62,7 @@ async def _serve(settings: AgentSettings) -> None:
             group.create_task(reporter.watch(), name="watch node"),
             group.create_task(_keep_criu_options(settings), name="keep CRIU options"),
             group.create_task(events.run(), name="tell events"),
+            group.create_task(tell_untold(settings.runtime_records_dir, events), name="tell untold starts"),
         ]
         if settings.server_url:
             tasks.append(group.create_task(post_reports(settings, reporter, account), name="post reports"))
