@@ -27,8 +27,7 @@ from ksnap.model.registry_access import RegistryAccess
 from ksnap.node.protocol import ImageState
 from ksnap.registry.signatures import LocalSigner, Signing
 from tests.cluster.snap import Snap, open_snap
-from tests.cluster.test_agent import access_to
-from tests.cluster.wishes import IMAGES, Start, Wishes
+from tests.cluster.wishes import IMAGES, Start, Wishes, registry_access
 from tests.parties.altered_images import Members, altered_copy, key_of
 from tests.parties.archives import END, Member, criu_images, documents
 from tests.parties.checkpoint_images import push_layer, push_zeros
@@ -103,7 +102,7 @@ async def victim(snap: Snap, kubectl: Kubectl, room: str) -> Victim:
     source = await wishes.started(wishes.pod("web", room, None))
     image, digest = await snap.image_of((await snap.freeze(room, "web"))["checkpoint_id"])
     pinned = parse_image(image).pinned(parse_digest(digest))
-    return Victim(wishes, room, pinned, access_to(snap.cluster), source.token)
+    return Victim(wishes, room, pinned, registry_access(snap.cluster, "private"), source.token)
 
 
 @pytest.fixture(autouse=True)

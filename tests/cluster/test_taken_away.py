@@ -28,9 +28,8 @@ from ksnap.model.registry_access import RegistryAccess
 from ksnap.node.protocol import ImageState, ImageStatus
 from ksnap.oci.signing_keys import SigningKey
 from tests.cluster.snap import Snap, open_snap
-from tests.cluster.test_agent import access_to
 from tests.cluster.test_restore import agents_nowhere
-from tests.cluster.wishes import IMAGES, NODE_FILE, Start, Wishes
+from tests.cluster.wishes import IMAGES, NODE_FILE, Start, Wishes, registry_access
 from tests.parties.altered_images import Members, altered_copy
 from tests.parties.certificates import issue_certificate
 from tests.parties.checkpoint_keys import new_key
@@ -124,7 +123,9 @@ async def frozen(snap: Snap, wishes: Wishes, room: str) -> Frozen:
     image, digest = await snap.image_of(checkpoint["checkpoint_id"])
     key = await snap.ok("GET", "/config/signing/public-key")
     pinned = parse_image(image).pinned(parse_digest(digest))
-    return Frozen(wishes, room, pinned, access_to(snap.cluster), key["public_key"], source.token, source.seconds)
+    return Frozen(
+        wishes, room, pinned, registry_access(snap.cluster, "private"), key["public_key"], source.token, source.seconds
+    )
 
 
 async def test_with_everything_there_it_is_restored(frozen: Frozen) -> None:

@@ -213,3 +213,14 @@ def _is_agent(process: Path, pod_uid: str) -> bool:
         return pod_uid in (process / "cgroup").read_text() and b"ksnap.agent" in (process / "cmdline").read_bytes()
     except OSError:
         return False
+
+
+def registry_access(cluster: ClusterInfo, name: str) -> RegistryAccess:
+    """A registry of the cluster's, and the account there."""
+    registry = cluster.registries[name]
+    return RegistryAccess(
+        host=registry.host,
+        username=registry.username,
+        password=SecretStr(registry.password()),
+        ca_cert=registry.ca_file.read_text(),
+    )
