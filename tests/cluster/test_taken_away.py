@@ -72,7 +72,8 @@ class Frozen:
         return start
 
     def assert_in_time(self, start: Start) -> None:
-        assert start.seconds <= self.cold_s + DEADLINE_S + SLACK_S, f"a cold start takes {self.cold_s:.1f} s"
+        took = self.wishes.record(start)
+        assert start.seconds <= self.cold_s + DEADLINE_S + SLACK_S, f"a cold start takes {self.cold_s:.1f} s; {took}"
 
     async def assert_cold(self, start: Start, reason: str) -> str:
         return await self.wishes.assert_cold(start, reason, frozen_token=self.token)
@@ -147,7 +148,8 @@ async def test_without_criu(frozen: Frozen) -> None:
 async def test_with_a_damaged_image(frozen: Frozen) -> None:
     """It was whole when it came; CRIU is the one that finds out, and what it made is taken away again."""
     assert isinstance(await frozen.fetched("damaged"), ImageState)
-    os.truncate(unpacked(frozen) / "checkpoint/pages-1.img", 0)
+    file = unpacked(frozen) / "checkpoint/mm-1.img"
+    file.write_bytes(bytes(file.stat().st_size))
     start = await frozen.copy("damaged")
     said = await frozen.assert_cold(start, "RestoreFailed")
     assert "runc restore" in said
@@ -167,6 +169,15 @@ async def test_with_the_image_removed_from_the_node(frozen: Frozen) -> None:
     assert isinstance(await frozen.fetched("removed"), ImageState)
     shutil.rmtree(unpacked(frozen))
     await frozen.assert_cold(await frozen.copy("removed"), "ImageUnavailable")
+
+
+@pytest.mark.thorough
+async def test_with_an_image_that_is_cut_off(frozen: Frozen) -> None:
+    """CRIU would read on at the end of the file until the deadline; the agent does not hand it out."""
+    assert isinstance(await frozen.fetched("cut-off"), ImageState)
+    os.truncate(unpacked(frozen) / "checkpoint/pages-1.img", 4096)
+    await frozen.assert_cold(await frozen.copy("cut-off"), "ImageUnavailable")
+    assert not unpacked(frozen).exists()
 
 
 @pytest.mark.thorough
