@@ -11,7 +11,7 @@ import shutil
 import signal
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,19 +21,22 @@ import pytest_asyncio
 
 from dev.cluster.info import ClusterInfo, NodeInfo, node_exec
 from dev.cluster.kubectl import Kubectl
-from ksnap.errors import ImageUntrusted, InsufficientStorage, KsnapError, RegistryConnectionFailed
+from ksnap.agent.cpu_features import CPU_FEATURES, cpu_features
+from ksnap.errors import InsufficientStorage, KsnapError, RegistryConnectionFailed, RestoreFailed
 from ksnap.model.digest import parse_digest
 from ksnap.model.image import ImageRef, parse_image
 from ksnap.model.registry_access import RegistryAccess
 from ksnap.node.protocol import ImageState, ImageStatus
+from ksnap.oci.parse import parse_index
 from ksnap.oci.signing_keys import SigningKey
+from ksnap.registry.client import open_registry
+from ksnap.registry.manifests import Manifests
 from tests.cluster.snap import Snap, open_snap
 from tests.cluster.test_restore import agents_nowhere
 from tests.cluster.wishes import IMAGES, NODE_FILE, Start, Wishes, registry_access
-from tests.parties.altered_images import Members, altered_copy
+from tests.parties.altered_images import altered_copy
 from tests.parties.certificates import issue_certificate
 from tests.parties.checkpoint_keys import new_key
-from tests.parties.cpu_images import with_unknown_instructions
 from tests.parties.fault_proxy import Answer, Fault, FaultProxy, Hang, fault_proxy
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
@@ -45,6 +48,7 @@ SLACK_S = 8.0
 """The machine's: two cores run a whole cluster and the tests."""
 CRIU = "/usr/sbin/criu"
 OURS, THEIRS = new_key(), new_key()
+PROCESSOR = cpu_features(Path("/proc/cpuinfo").read_text())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,10 @@ class Frozen:
     async def assert_cold(self, start: Start, reason: str) -> str:
         return await self.wishes.assert_cold(start, reason, frozen_token=self.token)
 
-    async def signed_by(self, key: SigningKey | None, change: Callable[[Members], None] = lambda _: None) -> "Frozen":
+    async def signed_by(self, key: SigningKey | None, **annotations: str) -> "Frozen":
         """A copy of the image that somebody else made, on a node that trusts our key."""
         repository = f"taken-away/{secrets.token_hex(4)}"
-        image = await altered_copy(self.access, self.image, repository, key=key, change=change)
+        image = await altered_copy(self.access, self.image, repository, key=key, annotations=annotations)
         return replace(self, image=image, public_keys=OURS.public_key.pem)
 
 
@@ -165,6 +169,18 @@ async def test_without_a_mount_of_the_frozen_one(frozen: Frozen) -> None:
 
 
 @pytest.mark.thorough
+async def test_with_a_criu_that_does_not_end(frozen: Frozen) -> None:
+    """It reads at the end of its pages for ever; another file is longer by as much, or the agent would have seen it."""
+    assert isinstance(await frozen.fetched("criu-hangs"), ImageState)
+    pages = unpacked(frozen) / "checkpoint/pages-1.img"
+    with (unpacked(frozen) / "dump.log").open("ab") as log:
+        log.truncate(log.seek(0, os.SEEK_END) + pages.stat().st_size)
+    os.truncate(pages, 0)
+    start = await frozen.copy("criu-hangs")
+    assert "Preadv" in await frozen.assert_cold(start, "DeadlineExceeded")
+
+
+@pytest.mark.thorough
 async def test_with_the_image_removed_from_the_node(frozen: Frozen) -> None:
     assert isinstance(await frozen.fetched("removed"), ImageState)
     shutil.rmtree(unpacked(frozen))
@@ -185,15 +201,24 @@ async def test_with_an_image_that_is_cut_off(frozen: Frozen) -> None:
 async def test_with_no_signature_of_ours(frozen: Frozen, key: SigningKey | None) -> None:
     name = "unsigned" if key is None else "signed-by-another"
     strange = await frozen.signed_by(key)
-    assert isinstance(await strange.fetched(name), ImageUntrusted)
+    refused = await strange.fetched(name)
+    assert isinstance(refused, RestoreFailed), refused
+    assert "signed" in refused.message
     await strange.assert_cold(await strange.copy(name), "ImageUntrusted")
 
 
 @pytest.mark.thorough
-async def test_without_an_instruction_that_the_frozen_one_used(frozen: Frozen) -> None:
-    other = await frozen.signed_by(OURS, with_unknown_instructions)
+async def test_without_an_instruction_that_the_frozen_one_may_use(frozen: Frozen) -> None:
+    """A processor of the future froze it; the rest of what it names is this one's."""
+    other = await frozen.signed_by(OURS, **{CPU_FEATURES: f"{PROCESSOR} avx4096"})
     assert isinstance(await other.fetched("no-cpu"), ImageState), "it is signed, and whole"
-    await other.assert_cold(await other.copy("no-cpu"), "CpuMismatch")
+    assert (await other.assert_cold(await other.copy("no-cpu"), "CpuMismatch")).endswith(": avx4096")
+
+
+async def test_the_image_names_its_processor(frozen: Frozen) -> None:
+    async with open_registry(frozen.access) as client:
+        index = parse_index((await Manifests(client, frozen.image.repository).get(frozen.image.digest or "")).data)
+    assert index.annotations[CPU_FEATURES] == PROCESSOR
 
 
 @pytest.mark.thorough

@@ -1,13 +1,13 @@
 """A checkpoint image that is in a registry, again with something changed in it, signed by whomever the test likes.
 
-    copy = await altered_copy(access, image, "tests/altered", key=OURS, change=without_capability)
+    copy = await altered_copy(access, image, "tests/altered", key=OURS, change=with_more_rights)
 
 What is not changed is the real archive of a real process, so that a refusal is due to the change alone.
 """
 
 import io
 import tarfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 
 from ksnap.agent.publish import push_archive
@@ -53,12 +53,12 @@ async def altered_copy(
     *,
     key: SigningKey | None,
     change: Callable[[Members], None] = lambda _: None,
-    claims: dict[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
 ) -> ImageRef:
-    """Push it to another repository; `claims` instead of its own key's parts, for what it is said to be."""
+    """Push it to another repository, with the same checkpoint key; `annotations` come on top."""
     members = await members_of(access, image)
     change(members)
-    said = claims or await key_of(access, image)
+    said = await key_of(access, image)
     signing = None if key is None else Signing(LocalSigner(key), said)
 
     async def archive() -> AsyncIterator[bytes]:
@@ -66,7 +66,7 @@ async def altered_copy(
             yield Member(name, content, kind="5" if name.endswith("/") else "0").encode()
         yield END
 
-    target = ImageTarget(repository, "altered", said, architecture(), _CREATED, signing)
+    target = ImageTarget(repository, "altered", {**said, **(annotations or {})}, architecture(), _CREATED, signing)
     _, pushed = await push_archive(archive, registry=access, target=target)
     return ImageRef(access.host, repository, digest=parse_digest(pushed.digest))
 
