@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import io
 import json
+import re
 import secrets
 import tarfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -39,17 +40,8 @@ TARGET = "node2"
 OURS = new_key()
 MARK = "ksnap-hostile-mark"
 """What hostile members are called: it must be found nowhere."""
-WATCHED = (
-    "etc",
-    "opt",
-    "root",
-    "home",
-    "srv",
-    "usr/local",
-    "var/spool",
-    "var/lib/ksnap",
-    "var/lib/kubelet/checkpoints",
-)
+WATCHED = ("etc", "opt", "root", "home", "srv", "usr/local", "var/spool", "var/lib/ksnap")
+AGENTS_NOTES = re.compile(r"var/lib/ksnap/(\w+/)?[\w.-]+\.json")
 BOMB_GIB = 100
 AGENT_MIB = 150
 """An agent's whole process, as bench/memory.py bounds it."""
@@ -114,14 +106,14 @@ def node_is_as_before(cluster: ClusterInfo) -> Iterator[None]:
 
 
 def files_of(node: NodeInfo) -> dict[str, tuple[int, int]]:
-    """Name -> mode and size of whatever there is, links as links. The agent's own notes are rewritten by the way."""
+    """Name -> mode and size of whatever there is, links as links; the agent's own notes apart."""
     root, found = node.path("/"), {}
     for top in WATCHED:
         for path in sorted((root / top).rglob("*")):
             name = str(path.relative_to(root))
-            if not name.startswith(IMAGES.lstrip("/") + "/"):
+            if not name.startswith(IMAGES.lstrip("/") + "/") and not AGENTS_NOTES.fullmatch(name):
                 status = path.lstat()
-                found[name] = (status.st_mode, 0 if name.startswith("var/lib/ksnap/") else status.st_size)
+                found[name] = (status.st_mode, status.st_size if path.is_file() else 0)
     assert not [name for name in found if MARK in name]
     return found
 
