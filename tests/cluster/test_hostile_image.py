@@ -10,6 +10,7 @@ import io
 import json
 import re
 import secrets
+import stat
 import tarfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def files_of(node: NodeInfo) -> dict[str, tuple[int, int]]:
             name = str(path.relative_to(root))
             if not name.startswith(IMAGES.lstrip("/") + "/") and not AGENTS_NOTES.fullmatch(name):
                 status = path.lstat()
-                found[name] = (status.st_mode, status.st_size if path.is_file() else 0)
+                found[name] = (status.st_mode, status.st_size if stat.S_ISREG(status.st_mode) else 0)
     assert not [name for name in found if MARK in name]
     return found
 
