@@ -76,6 +76,7 @@ class PodEvents:
 def restore_event(outcome: OutcomeReport, *, node_name: str, now: datetime) -> dict[str, Any]:
     """The event object (core/v1)."""
     time = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    reason = "Restored" if outcome.restored else "StartedCold"
     if outcome.restored:
         text = f"Restored {outcome.container} in {round(outcome.total_ms)} ms from {outcome.image}"
     else:
@@ -84,7 +85,10 @@ def restore_event(outcome: OutcomeReport, *, node_name: str, now: datetime) -> d
         "apiVersion": "v1",
         "kind": "Event",
         # As the API server's own clients name them: the object, and something unique. A container starts once.
-        "metadata": {"name": f"{outcome.pod[:230]}.{_suffix(outcome)}", "namespace": outcome.namespace},
+        "metadata": {
+            "name": f"{outcome.pod[:230]}.{_suffix(reason, outcome.container_id)}",
+            "namespace": outcome.namespace,
+        },
         "involvedObject": {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -94,7 +98,7 @@ def restore_event(outcome: OutcomeReport, *, node_name: str, now: datetime) -> d
             "fieldPath": f"spec.containers{{{outcome.container}}}",
         },
         "type": "Normal" if outcome.restored else "Warning",
-        "reason": "Restored" if outcome.restored else "StartedCold",
+        "reason": reason,
         "message": text[:_MESSAGE_LIMIT],
         "source": {"component": "ksnap-agent", "host": node_name},
         "reportingComponent": "ksnap.dev/agent",
@@ -105,6 +109,6 @@ def restore_event(outcome: OutcomeReport, *, node_name: str, now: datetime) -> d
     }
 
 
-def _suffix(outcome: OutcomeReport) -> str:
-    """The same for one container's start, whoever tells it."""
-    return hashlib.sha256(outcome.container_id.encode()).hexdigest()[:16]
+def _suffix(reason: str, container_id: str) -> str:
+    """The same for one thing that became of one container, whoever tells it."""
+    return hashlib.sha256(f"{reason} {container_id}".encode()).hexdigest()[:16]
