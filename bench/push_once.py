@@ -48,6 +48,7 @@ def main() -> None:
             "size_bytes": facts.size_bytes,
             "read_bytes": read_bytes,
             "compressed_bytes": facts.compressed_bytes,
+            "compressed_digest": facts.compressed_digest,
             "digest": image.digest,
         },
         sys.stdout,

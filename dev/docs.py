@@ -1,9 +1,10 @@
-"""`make docs`: write the generated reference pages again, each from where its facts are declared."""
+"""`make docs`: writes the generated reference pages and the chart's recipes again, each from where its facts are."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from charts import recipes
 from ksnap.agent.reference import NAME as AGENT_SETTINGS
 from ksnap.agent.reference import agent_settings_page
 from ksnap.cli.reference import reference
@@ -18,6 +19,7 @@ def main() -> None:
         (REFERENCE / name).write_text(document(name))
     (REFERENCE / AGENT_SETTINGS).write_text(agent_settings_page())
     (REFERENCE / "cli.md").write_text(reference())
+    recipes.write()
 
 
 if __name__ == "__main__":

@@ -182,6 +182,9 @@ func (attempt *attempt) prepare(ctx context.Context) (*Image, *specs.Spec, strin
 	if err := checkFit(image, spec, digest, runtime.GOARCH); err != nil {
 		return nil, nil, "", err
 	}
+	if err := fitProcessor(image); err != nil {
+		return nil, nil, "", err
+	}
 	return image, spec, root, nil
 }
 

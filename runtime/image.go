@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -17,6 +18,8 @@ type Image struct {
 	Path         string
 	Digest       string
 	Architecture string
+	// CPUFeatures are the instruction sets of the processor on which it was frozen; none where nobody wrote them down.
+	CPUFeatures []string
 	// Runtime is what froze it, in the words of its container engine.
 	Runtime string
 	// Spec is the frozen container's config.json, before any runtime changed it.
@@ -30,8 +33,9 @@ type Image struct {
 func openImage(path string) (*Image, error) {
 	image := &Image{Path: path, Spec: new(specs.Spec)}
 	var about struct {
-		Digest       string `json:"digest"`
-		Architecture string `json:"architecture"`
+		Digest       string            `json:"digest"`
+		Architecture string            `json:"architecture"`
+		Annotations  map[string]string `json:"annotations"`
 	}
 	var config struct {
 		Runtime string `json:"runtime"`
@@ -52,6 +56,7 @@ func openImage(path string) (*Image, error) {
 		return nil, refuse(ImageUnavailable, "The unpacked image has no checkpoint/inventory.img")
 	}
 	image.Digest, image.Architecture, image.Runtime = about.Digest, about.Architecture, config.Runtime
+	image.CPUFeatures = strings.Fields(about.Annotations[cpuFeaturesKey])
 	return image, nil
 }
 

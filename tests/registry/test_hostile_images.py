@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from bench.push_once import peak_mib
 from ksnap.agent.images import Images
 from ksnap.errors import CheckpointFailed, InsufficientStorage, InvalidInput, RegistryConnectionFailed
 from ksnap.model.digest import Digest
 from ksnap.model.image import ImageRef
 from ksnap.model.registry_access import RegistryAccess
 from tests.parties.archives import END, Member, criu_images, documents, large_archive, small_archive
-from tests.parties.checkpoint_images import push_layer, push_tar
+from tests.parties.checkpoint_images import push_layer, push_tar, push_zeros
 from tests.parties.fault_proxy import FaultProxy
 from tests.parties.registry import RunningRegistry, needs_registry
 from tests.registry.image_cache import MIB, left, settings_for
@@ -23,6 +24,7 @@ HOSTILE = {
     "symbolic link": Member("checkpoint/pages-2.img", kind="2", link="/etc/shadow"),
     "hard link": Member("checkpoint/pages-2.img", kind="1", link="config.dump"),
     "device": Member("checkpoint/pages-2.img", kind="3"),
+    "block device": Member("checkpoint/pages-2.img", kind="4"),
     "fifo": Member("checkpoint/pages-2.img", kind="6"),
     "sparse": Member("checkpoint/pages-2.img", kind="S"),
     "climbing": Member("checkpoint/../../../../etc/cron.d/x.img", b"x"),
@@ -30,6 +32,9 @@ HOSTILE = {
     "our own description": Member("image.json", b"{}"),
     "twice": Member("config.dump", b"{}"),
     "overlay": Member("checkpoint/pages-2.img", b"x", pax={"SCHILY.xattr.trusted.overlay.redirect": "/etc"}),
+    "a document of many gigabytes": Member("bind.mounts", size=100 << 30),
+    "a document past its bound": Member("network.status", bytes(5 * MIB)),
+    "more bytes than there are": Member("checkpoint/pages-2.img", b"x", size=1 << 62),
     "folder with a link's name": Member("checkpoint/x/", kind="5"),
 }
 
@@ -108,20 +113,17 @@ class TestHostile:
             await images.ensure(image, registry.access)
         assert left(state_dir) == []
 
-    async def test_gigabytes_of_zeros_end_at_the_caches_limit(
+    async def test_100_gigabytes_of_zeros_end_at_the_caches_limit(
         self, registry: RunningRegistry, repository: str, state_dir: Path
     ) -> None:
-        """2 GiB in some 60 kB: refused when 128 MiB are passed, and no memory or disk is taken meanwhile."""
-        compressor = zstandard.ZstdCompressor(level=3).compressobj()
-        tar_head = b"".join(each.encode() for each in [*criu_images(), *documents()])
-        layer = compressor.compress(tar_head + Member("checkpoint/pages-1.img", size=2 << 30).encode())
-        zeros = bytes(16 * MIB)
-        layer += b"".join(compressor.compress(zeros) for _ in range(128)) + compressor.flush()
-        image = await push_layer(registry.access, repository, layer, digest="sha256:" + "1" * 64)
+        """100 GiB in 3 MB: refused when 128 MiB are passed, and no memory or disk is taken meanwhile."""
+        image = await push_zeros(registry.access, repository, gib=100)
+        before = new_peak_mib()
         async with Images(settings_for(state_dir, image_cache_bytes=128 * MIB)) as images:
             with pytest.raises(InsufficientStorage, match="larger than"):
                 await images.ensure(image, registry.access)
         assert left(state_dir) == []
+        assert peak_mib() - before < 150
 
     async def test_an_image_of_another_kind(
         self, registry: RunningRegistry, proxy: FaultProxy, access: RegistryAccess, repository: str, images: Images
@@ -131,3 +133,9 @@ class TestHostile:
         manifest = Digest(put[0].rpartition("/")[2])
         with pytest.raises(InvalidInput):
             await images.ensure(ImageRef(access.host, repository, digest=manifest), access)
+
+
+def new_peak_mib() -> float:
+    """What this process has now, with its high-water mark begun anew (proc(5))."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak_mib()

@@ -47,7 +47,12 @@ projected:
 {{- if or .Values.criu.tcpClose .Values.criu.skipInFlight }}true{{ end -}}
 {{- end -}}
 
+{{/* Whether the nodes have, or get, what the runtime engine needs. */}}
+{{- define "ksnap.runtimeEngine" -}}
+{{- if or .Values.nodeSetup.enabled .Values.nodeSetup.byHand }}true{{ end -}}
+{{- end -}}
+
 {{/* Whether agents watch pods: where there is no runtime engine, nothing is restored for which they could. */}}
 {{- define "ksnap.prefetch" -}}
-{{- if and .Values.nodeSetup.enabled .Values.prefetch.enabled }}true{{ end -}}
+{{- if and (include "ksnap.runtimeEngine" .) .Values.prefetch.enabled }}true{{ end -}}
 {{- end -}}

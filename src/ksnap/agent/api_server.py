@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from ksnap.agent.settings import AgentSettings
-from ksnap.errors import ClusterConnectionFailed, NotPermitted, Unavailable
+from ksnap.errors import AlreadyExists, ClusterConnectionFailed, NotPermitted, Unavailable
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 # One line of a watch is one object; etcd's own limit for it is 1.5 MiB.
@@ -130,6 +130,8 @@ def _must_be_good(method: str, path: str, status: int) -> None:
             details=f"{method} {path}: status {status}",
             hint="Install the chart's ClusterRole and binding for the agent",
         )
+    if status == 409:
+        raise AlreadyExists("The object exists", details=f"{method} {path}")
     if status == 410:
         raise VersionGone("The API server has forgotten the version that a watch began at", details=path)
     if status >= 400:

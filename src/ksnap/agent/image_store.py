@@ -93,17 +93,14 @@ class ImageStore:
         self._count()
 
     async def touch(self, image: CachedImage) -> bool:
-        """Note its use, also for the next agent; False if somebody removed its folder, and it is forgotten then."""
+        """Note its use, also for the next agent; False if it is not what it was: it is forgotten then, and removed."""
         image.used_at = time.time()
-        try:
-            await asyncio.to_thread(os.utime, image.path / DESCRIPTION)
-        except OSError:
-            if self._images.get(image.digest) is image:
-                del self._images[image.digest]
-                self._count()
-            log.warning("image_lost", digest=image.digest)
-            return False
-        return True
+        if await asyncio.to_thread(_is_whole, image):
+            return True
+        log.warning("image_lost", digest=image.digest)
+        if self._images.get(image.digest) is image:
+            await self.remove(image)
+        return False
 
     async def vouch(self, image: CachedImage, claims: SignedClaims) -> None:
         """Note what a trusted key says of an image that is there already, also for the next agent."""
@@ -218,6 +215,31 @@ class Room:
         """Account for `total` bytes, now or with the next large step; InsufficientStorage if they are too many."""
         if total - self.bytes >= (1 if at_once else _STEP_BYTES):
             await self._store.make_room(self, total)
+
+
+def _is_whole(image: CachedImage) -> bool:
+    """Whether its files have the bytes that were unpacked, by their sizes, and note its use.
+
+    CRIU reads at the end of a file that is too short for ever, so that only the deadline would end the restore. Whether
+    the bytes are still the same could be told only by reading all of them, which a start does not wait for.
+    """
+    try:
+        os.utime(image.path / DESCRIPTION)
+        return sum(_sizes(image.path)) == image.size_bytes
+    except OSError:
+        return False
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Of all files of an unpacked image but our description of it."""
+    for path, _, names in os.walk(folder, onerror=_raised):
+        for name in names:
+            if name != DESCRIPTION:
+                yield os.lstat(os.path.join(path, name)).st_size
+
+
+def _raised(error: OSError) -> None:
+    raise error
 
 
 def _read_images(folder: Path) -> Iterator[CachedImage]:

@@ -29,6 +29,7 @@ from ksnap.agent.restore_socket import RestoreSocket
 from ksnap.agent.restores import Restores
 from ksnap.agent.service import Service
 from ksnap.agent.settings import AgentSettings
+from ksnap.agent.start_records import tell_untold
 
 log = structlog.get_logger()
 
@@ -65,6 +66,7 @@ async def _serve(settings: AgentSettings) -> None:
             group.create_task(reporter.watch(), name="watch node"),
             group.create_task(_keep_criu_options(settings), name="keep CRIU options"),
             group.create_task(events.run(), name="tell events"),
+            group.create_task(tell_untold(settings.runtime_records_dir, events), name="tell untold starts"),
         ]
         if settings.prefetch:
             if not settings.cluster_name or settings.trusted_keys_dir is None:

@@ -5,7 +5,7 @@ that is lost changes nothing on the node. Needs `create` on `events`.
 """
 
 import asyncio
-import secrets
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ import structlog
 
 from ksnap.agent.api_server import ApiServer
 from ksnap.agent.restore_messages import EndReport, OutcomeReport
-from ksnap.errors import KsnapError, NotPermitted
+from ksnap.errors import AlreadyExists, KsnapError, NotPermitted
 
 log = structlog.get_logger()
 
@@ -23,6 +23,8 @@ log = structlog.get_logger()
 _QUEUE_LIMIT = 256
 _TRIES = 3
 _PAUSE_S = 2.0
+# Containers whose start is known to be told; the oldest are forgotten first.
+_TOLD_LIMIT = 4096
 # events.k8s.io bounds the note at 1 kB.
 _MESSAGE_LIMIT = 1000
 
@@ -34,8 +36,16 @@ class PodEvents:
         self._api_server = api_server
         self._node_name = node_name
         self._queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_QUEUE_LIMIT)
+        self._told: dict[str, None] = {}
+
+    def has_told(self, container_id: str) -> bool:
+        """Whether `tell` was called for this container, by this process."""
+        return container_id in self._told
 
     def tell(self, outcome: OutcomeReport) -> None:
+        self._told[outcome.container_id] = None
+        while len(self._told) > _TOLD_LIMIT:
+            del self._told[next(iter(self._told))]
         self._put(restore_event(outcome, node_name=self._node_name, now=datetime.now(UTC)))
 
     def tell_crash(self, end: EndReport, *, failures: int, limit: int) -> None:
@@ -57,6 +67,9 @@ class PodEvents:
         for attempt in range(1, _TRIES + 1):
             try:
                 await self._api_server.post(path, event)
+            except AlreadyExists:
+                # A former agent told it, or a try of ours whose answer was lost.
+                return
             except KsnapError as error:
                 if attempt == _TRIES or isinstance(error, NotPermitted):
                     log.warning("event_not_told", reason=error.message, details=error.details)
@@ -93,8 +106,11 @@ def _event(
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        # As the API server's own clients name them: the object, and something unique.
-        "metadata": {"name": f"{about.pod[:230]}.{secrets.token_hex(8)}", "namespace": about.namespace},
+        # As the API server's own clients name them: the object, and something unique. A container starts and ends once.
+        "metadata": {
+            "name": f"{about.pod[:230]}.{_suffix(reason, about.container_id)}",
+            "namespace": about.namespace,
+        },
         "involvedObject": {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -113,3 +129,8 @@ def _event(
         "lastTimestamp": time,
         "count": 1,
     }
+
+
+def _suffix(reason: str, container_id: str) -> str:
+    """The same for one thing that became of one container, whoever tells it."""
+    return hashlib.sha256(f"{reason} {container_id}".encode()).hexdigest()[:16]

@@ -5,20 +5,22 @@ The bytes themselves are `publish.py`'s affair; here is what is journaled of the
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import structlog
 
-from ksnap.agent.archive_source import ArchiveSource, SplitArchive
+from ksnap.agent.archive_source import ArchiveSource, SplitArchive, in_thread
 from ksnap.agent.capture import Capture, utc_now
+from ksnap.agent.cpu_features import CPU_FEATURES, cpu_features
 from ksnap.agent.direct_freeze import images_of
 from ksnap.agent.journal import JournalEntry
 from ksnap.agent.metrics import ARCHIVE_BYTES
 from ksnap.agent.publish import ArchiveOptions, Progress, pack_archive, push_archive
 from ksnap.errors import CheckpointFailed, Conflict, ImagePushFailed, KsnapError
+from ksnap.model.checkpoint_image import ArchiveFacts
 from ksnap.model.registry_access import RegistryAccess
 from ksnap.node.protocol import CaptureRequest, RegistryDestination, Stage
 from ksnap.registry.client import open_registry
@@ -81,10 +83,11 @@ async def push(capture: Capture, destination: RegistryDestination) -> None:
     took = f" in {entry.dump_s:.2f} s" if entry.dump_s is not None else ""
     said = f"frozen by the {entry.freeze_engine} engine{took}; the archive is validated while it is pushed"
     await capture.enter(Stage.VALIDATING, said)
+    processor = await in_thread(_processor)
     target = ImageTarget(
         repository=destination.repository,
         tag=destination.tag,
-        annotations=entry.request.annotations,
+        annotations={**processor, **entry.request.annotations},
         architecture=architecture(),
         # Of the capture and not of this try, so that a second push finds the first one's documents.
         created=entry.created_at,
@@ -100,7 +103,7 @@ async def push(capture: Capture, destination: RegistryDestination) -> None:
             progress=moved,
             log=JournaledPush(capture),
         )
-    entry.facts = facts
+    entry.facts = _frozen_on(processor, facts)
     entry.image = image.model_copy(update={"blobs": list(entry.uploaded_blobs)})
     await capture.save()
     ARCHIVE_BYTES.inc(facts.compressed_bytes)
@@ -156,7 +159,7 @@ async def send(capture: Capture, write: Callable[[bytes], Awaitable[None]]) -> N
     try:
         async with _told(capture) as moved:
             packed, _ = await pack_archive(_source(entry), consume, options=_options(entry.request), progress=moved)
-        entry.facts = packed.facts
+        entry.facts = _frozen_on(await in_thread(_processor), packed.facts)
         await capture.save()
         ARCHIVE_BYTES.inc(packed.facts.compressed_bytes)
     except KsnapError as error:
@@ -223,6 +226,17 @@ def _source(entry: JournalEntry) -> ArchiveSource:
     archive = Path(entry.archive_path or "")
     images = images_of(entry)
     return archive if images is None else SplitArchive(archive, images)
+
+
+def _processor() -> dict[str, str]:
+    """This node's processor as an image's annotation; empty where the kernel names no features."""
+    features = cpu_features(Path("/proc/cpuinfo").read_text())
+    return {CPU_FEATURES: features} if features else {}
+
+
+def _frozen_on(processor: Mapping[str, str], facts: ArchiveFacts) -> ArchiveFacts:
+    """The facts from which whoever gets the archive builds its image."""
+    return facts.model_copy(update={"annotations": {**facts.annotations, **processor}})
 
 
 def _options(request: CaptureRequest) -> ArchiveOptions:

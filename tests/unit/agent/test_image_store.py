@@ -166,3 +166,14 @@ async def test_image_whose_folder_somebody_removed_is_forgotten(store: ImageStor
     (image.path / "image.json").unlink()
     assert not await store.touch(image)
     assert store.get(digest(1)) is None
+
+
+@pytest.mark.parametrize("size", [None, 0, 99, 101])
+async def test_damaged_image_is_forgotten_and_goes(store: ImageStore, size: int | None) -> None:
+    image = put(store, 1, 100)
+    file = image.path / "status"
+    file.unlink() if size is None else os.truncate(file, size)
+
+    assert not await store.touch(image)
+    assert store.get(image.digest) is None
+    assert folders(store) == []

@@ -1,6 +1,7 @@
 """Lines of the restore socket: what the contract shows is understood, anything else is refused and nothing worse."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -71,3 +72,10 @@ def test_one_field_of_another_kind_is_refused_or_fits(name: str, value: object) 
     assert message.namespace.isascii()
     assert "/" not in message.namespace + message.pod + message.container + message.container_id
     assert "\n" not in message.namespace + message.pod + message.container + message.container_id
+
+
+def test_the_guide_explains_every_reason() -> None:
+    guide = (Path(__file__).parents[3] / "docs/guides/runtime-class.md").read_text()
+    rows = [line.split("|")[1] for line in guide.splitlines() if line.startswith("| `")]
+    explained = {word.strip(" `") for row in rows for word in row.split(",")}
+    assert {each.value for each in Reason} <= explained

@@ -1,12 +1,14 @@
 """What the chart makes of values, what it refuses, and that the committed manifest is the chart's."""
 
+import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from charts import manifest
+from charts import manifest, recipes
 from dev.cluster.tools import tool
 from ksnap.agent.node_setup.api import RESTORE_LABEL, RUNTIME
 from ksnap.agent.node_setup.containerd_config import HANDLER
@@ -192,6 +194,58 @@ def test_class_and_handler_have_the_name_that_the_server_uses() -> None:
     assert runtime_class["scheduling"]["nodeSelector"] == {RESTORE_LABEL: RUNTIME}
 
 
+BY_HAND = "--set=nodeSetup.byHand=true"
+
+
+def test_nodes_that_are_set_up_by_hand_need_the_rest_of_it() -> None:
+    made = {(each["kind"], each["metadata"]["name"]) for each in objects(BY_HAND)}
+
+    assert ("RuntimeClass", RUNTIME_CLASS) in made
+    assert {name for kind, name in made if kind == "DaemonSet"} == {"ksnap-agent"}
+    assert agent(BY_HAND) == next(
+        each
+        for each in named("DaemonSet", "ksnap-agent", SET_UP)["spec"]["template"]["spec"]["containers"]
+        if each["name"] == "agent"
+    )
+    assert named("ClusterRole", "ksnap-agent", BY_HAND) == named("ClusterRole", "ksnap-agent", SET_UP)
+
+
+def test_recipes_are_what_the_set_up_would_write() -> None:
+    for name, text in recipes.recipes().items():
+        assert (recipes.FOLDER / name).read_text() == text, "run `make docs`"
+
+
+@pytest.mark.parametrize(("name", "options"), [("containerd.toml", []), ("crio.conf", ["--set=crio=true"])])
+def test_notes_print_the_recipe_that_is_asked_for(tmp_path: Path, name: str, options: list[str]) -> None:
+    notes = notes_of(tmp_path, BY_HAND, *options)
+
+    for file, text in recipes.recipes().items():
+        printed = "".join(f"  {line}" if line.strip() else line for line in text.splitlines(keepends=True)).rstrip()
+        assert ("".join(each.rstrip() + "\n" for each in notes.splitlines()).find(printed) >= 0) == (file == name)
+
+
+def test_guide_has_the_recipes() -> None:
+    guide = (manifest.ROOT / "docs/guides/runtime-class.md").read_text()
+    unindented = "".join(line.removeprefix("   ") for line in guide.splitlines(keepends=True))
+
+    for text in recipes.recipes().values():
+        assert f"```toml\n{text}```" in unindented
+
+
+def notes_of(folder: Path, *options: str) -> str:
+    """Helm shows notes only to who installs, for which it wants a cluster: a template of the test's own has them."""
+    chart = folder / "ksnap"
+    shutil.copytree(manifest.CHART, chart)
+    (chart / "templates" / "notes.yaml").write_text(
+        'notes: {{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}'
+    )
+    version = f"--kube-version={manifest.KUBE_VERSION}"
+    command = [HELM, "template", "ksnap", str(chart), "--show-only=templates/notes.yaml", version, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    notes: str = yaml.safe_load(done.stdout)["notes"]
+    return notes
+
+
 def test_uninstall_may_change_the_set_ups_daemonset_and_nothing_else() -> None:
     [rule] = named("Role", "ksnap-uninstall", SET_UP)["rules"]
     job = named("Job", "ksnap-uninstall", SET_UP)
@@ -260,6 +314,7 @@ def test_network_policy_is_made_when_asked_for() -> None:
         "trust.publicKeys.a=x",
         "trust.publicKeys.a=-----BEGIN PRIVATE KEY-----A-----END PRIVATE KEY-----",
         "prefetch.enabled=maybe",
+        "nodeSetup.byHand=true,nodeSetup.enabled=true",
     ],
 )
 def test_bad_values_are_refused(refused: str) -> None:
