@@ -72,6 +72,8 @@ type attempt struct {
 	overlay *Overlay
 	// restore is set once runc restore may have left something.
 	restore *Restore
+	// shared is what the image's shared memory must find free, before a restore and after one that failed.
+	shared *SharedMemory
 	// relay holds the terminal of a container that has one, until the shim is given it.
 	relay *ConsoleRelay
 }
@@ -229,6 +231,10 @@ func (attempt *attempt) enter(ctx context.Context, image *Image, spec *specs.Spe
 	if err := os.MkdirAll(attempt.node.State, 0o700); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
+	attempt.shared = sharedMemoryOf(image, spec)
+	if err := attempt.shared.clear(); err != nil {
+		return err
+	}
 	pidFile, ok := value(attempt.invocation.Options, "pid-file")
 	if !ok || pidFile == "" {
 		pidFile = filepath.Join(attempt.bundle.work(), "restored.pid")
@@ -291,6 +297,9 @@ func (attempt *attempt) undo() (err error) {
 	}()
 	if attempt.restore != nil {
 		if err := attempt.restore.remove(); err != nil {
+			return fmt.Errorf("remove the failed restore: %w", err)
+		}
+		if err := attempt.shared.clear(); err != nil {
 			return fmt.Errorf("remove the failed restore: %w", err)
 		}
 		_ = os.Remove(attempt.restore.marker)
