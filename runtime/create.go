@@ -35,13 +35,19 @@ func create(node Node, invocation Invocation) (done bool, code int) {
 	return attempt.start()
 }
 
-// makeFreezable changes config.json in one go: io_uring answers that it is not there, and CRIU's options are named.
+// makeFreezable changes config.json in one go: io_uring answers that it is not there, /dev/shm is the container's own if
+// its pod says so, and CRIU's options are named.
 // runc keeps the latter in the container's state, so that they hold for any later `runc checkpoint`, whoever calls it.
 func makeFreezable(bundle *Bundle) error {
 	changed, err := bundle.denyIoUring()
 	if err != nil {
 		return err
 	}
+	own, err := bundle.ownSharedMemory()
+	if err != nil {
+		return err
+	}
+	changed = changed || own
 	if _, ok := bundle.Annotations[criuConfigKey]; !ok {
 		path := filepath.Join(bundle.work(), criuConfigFile)
 		if err := writeCriuConfig(path, false); err != nil {

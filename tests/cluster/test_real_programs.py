@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from dev.cluster import images, program_images
 from dev.cluster.cache import Cache
-from dev.cluster.info import ClusterInfo
+from dev.cluster.info import ClusterInfo, node_exec
 from dev.cluster.kubectl import Kubectl
 from dev.cluster.settings import read_settings
 from dev.cluster.workloads import counter_pod
@@ -67,6 +67,8 @@ class Program:
     prepare: Callable[[Place], None] = lambda _: None
     container: Mapping[str, Any] = field(default_factory=dict)
     pod: Mapping[str, Any] = field(default_factory=dict)
+    own_shm: bool = False
+    """Whether its container asks for a /dev/shm that is frozen with it."""
     beside: bool = False
     """Whether a second container is there, which starts cold."""
 
@@ -135,7 +137,8 @@ ROWS = [
     Program("python", ask_own, image="webapp", container=POOL),
     Program("nginx", ask_nginx, container=NGINX),
     Program("redis", ask_redis, prepare=prepare_redis, container=probed(tcpSocket={"port": 6379})),
-    Program("postgres", ask_postgres, prepare=prepare_postgres, container=SYSV),
+    Program("postgres", ask_postgres, prepare=prepare_postgres, container=POSTGRES, own_shm=True),
+    Program("postgres-sysv", ask_postgres, image="postgres", prepare=prepare_postgres, container=SYSV),
     Program("static-program", ask_holder, image="holder"),
     Program(
         "shared-process-namespace",
@@ -165,6 +168,8 @@ def started(row: Program, cluster: ClusterInfo, kubectl: Kubectl, namespace: str
     container.update({"name": "program", **row.container})
     if row.beside:
         pod["spec"]["containers"].append({"name": "beside", "image": cluster.images["counter"]})
+    if row.own_shm:
+        pod["metadata"]["annotations"] = {"ksnap.dev/shm": "own"}
     pod["spec"].update({"runtimeClassName": "ksnap", **row.pod})
     kubectl.apply(pod)
     kubectl.wait_ready(namespace, "source", timeout_s=FIRST_START_S)
@@ -231,10 +236,11 @@ async def test_clients_of_postgres_are_closed_and_come_again(
     assert answer == "kept", "clients connect again, over the network"
 
 
-async def test_postgres_as_it_comes_starts_cold(
+async def test_named_files_in_the_pods_shared_memory_start_cold(
     snap: Snap, kubectl: Kubectl, cluster: ClusterInfo, namespace: str
 ) -> None:
-    """Its POSIX shared memory is files with names in /dev/shm, which is the pod's: a new pod has none of them."""
+    """The pod's /dev/shm is no part of a checkpoint: a new pod has none of PostgreSQL's files in it, unless it is asked
+    to give the container one of its own."""
     row = Program("postgres", ask_postgres, prepare=prepare_postgres, container=POSTGRES)
     source = started(row, cluster, kubectl, namespace)
     before = source.query("select pg_postmaster_start_time()")
@@ -243,3 +249,41 @@ async def test_postgres_as_it_comes_starts_cold(
     assert was_restored is False
     assert "dev/shm/PostgreSQL" in events, events
     assert copy.query("select pg_postmaster_start_time()") != before, "it is up, and cold"
+
+
+async def test_segments_left_in_the_pod_are_not_in_the_way_of_another_try(
+    snap: Snap, kubectl: Kubectl, cluster: ClusterInfo, namespace: str
+) -> None:
+    """A restored server is killed, and its container restored once more: in the same sandbox, whose IPC namespace has
+    kept the System V segments of the first."""
+    row = next(each for each in ROWS if each.name == "postgres-sysv")
+    source = started(row, cluster, kubectl, namespace)
+    token = row.ask(source).token
+    frozen = await snap.freeze(namespace, "source", container_name="program")
+    was_restored, copy, events = await restored(snap, frozen["checkpoint_id"], kubectl, namespace, "node2")
+    assert was_restored is True, events
+    node_exec(cluster.node("node2"), ["pkill", "--signal=KILL", "--oldest", "--exact", "postgres"])
+
+    def again() -> bool:
+        (status,) = kubectl.get(namespace, "pod", copy.pod)["status"]["containerStatuses"]
+        return bool(status["restartCount"] == 1 and status["ready"])
+
+    soon(again, "the container is there again")
+    assert row.ask(copy).token == token
+
+
+async def test_a_sleep_of_busybox_ends_at_the_freeze(
+    snap: Snap, kubectl: Kubectl, cluster: ClusterInfo, namespace: str
+) -> None:
+    """As CRIU has it: a sleep is interrupted, and this program takes that for its end. So the frozen one ends, too."""
+    pod = counter_pod("source", namespace, cluster.images["counter"], node="node1")
+    pod["spec"]["containers"][0]["command"] = ["/bin/sleep", "1000000"]
+    kubectl.apply(pod)
+    kubectl.wait_ready(namespace, "source")
+    await snap.freeze(namespace, "source")
+
+    def started_anew() -> bool:
+        (status,) = kubectl.get(namespace, "pod", "source")["status"]["containerStatuses"]
+        return bool(status["restartCount"] == 1 and status["ready"])
+
+    soon(started_anew, "the kubelet has started the container anew")
