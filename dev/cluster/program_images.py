@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from dev.cluster import debian, images, oci
@@ -48,7 +48,7 @@ class Program:
     sources: tuple[str, ...]
     cut: Callable[[Path, Path], None]
     settings: Mapping[str, object]
-    env: tuple[str, ...] = field(default=())
+    env: tuple[str, ...] = (images.PATH,)
 
 
 def ensure(cluster: ClusterInfo, cache: Cache, name: str) -> str:
@@ -76,11 +76,11 @@ def build(cache: Cache, name: str) -> oci.Image:
         for source in sources:
             shutil.copy2(source, app)
         program.cut(root, layer)
-        settings = {"Env": [images.PATH, *program.env], **program.settings}
-        oci.build(folder, [oci.layer_tar(layer)], settings)
+        oci.build(folder, [oci.layer_tar(layer)], {"Env": list(program.env), **program.settings})
         shutil.rmtree(layer)
 
-    return oci.read(cache.get(f"image-{name}", key_of(FORMAT, repr(program.settings), root.name, *sources), make))
+    start = repr((program.env, program.settings))
+    return oci.read(cache.get(f"image-{name}", key_of(FORMAT, start, root.name, *sources), make))
 
 
 def _append(path: Path, text: str) -> None:
