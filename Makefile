@@ -18,7 +18,7 @@ demo: setup ## freeze a slow pod on one node, start it again on another; takes a
 test: lint types test-fast cluster ## what CI asks, from nothing (15 minutes on two cores, 45 on two slow ones)
 	$(run) pytest tests/cluster --timeout 600 -m "not thorough"
 
-test-thorough: cluster ## the development cluster's own recovery, a restore of 1 GB, and cosign's own word
+test-thorough: cluster ## real programs restored, the development cluster's own recovery, 1 GB, and cosign's own word
 	@$(run) python -m dev.cluster tool cosign >/dev/null
 	$(run) pytest tests --timeout 900 -m thorough
 

@@ -35,13 +35,19 @@ func create(node Node, invocation Invocation) (done bool, code int) {
 	return attempt.start()
 }
 
-// makeFreezable changes config.json in one go: io_uring answers that it is not there, and CRIU's options are named.
+// makeFreezable changes config.json in one go: io_uring answers that it is not there, /dev/shm is the container's own if
+// its pod says so, and CRIU's options are named.
 // runc keeps the latter in the container's state, so that they hold for any later `runc checkpoint`, whoever calls it.
 func makeFreezable(bundle *Bundle) error {
 	changed, err := bundle.denyIoUring()
 	if err != nil {
 		return err
 	}
+	own, err := bundle.ownSharedMemory()
+	if err != nil {
+		return err
+	}
+	changed = changed || own
 	if _, ok := bundle.Annotations[criuConfigKey]; !ok {
 		path := filepath.Join(bundle.work(), criuConfigFile)
 		if err := writeCriuConfig(path, false); err != nil {
@@ -72,6 +78,8 @@ type attempt struct {
 	overlay *Overlay
 	// restore is set once runc restore may have left something.
 	restore *Restore
+	// shared is what the image's shared memory must find free, before a restore and after one that failed.
+	shared *SharedMemory
 	// relay holds the terminal of a container that has one, until the shim is given it.
 	relay *ConsoleRelay
 }
@@ -237,6 +245,10 @@ func (attempt *attempt) enter(ctx context.Context, image *Image, spec *specs.Spe
 	if err := os.MkdirAll(attempt.node.State, 0o700); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
+	attempt.shared = sharedMemoryOf(image, spec)
+	if err := attempt.shared.clear(); err != nil {
+		return err
+	}
 	pidFile, ok := value(attempt.invocation.Options, "pid-file")
 	if !ok || pidFile == "" {
 		pidFile = filepath.Join(attempt.bundle.work(), "restored.pid")
@@ -318,6 +330,9 @@ func (attempt *attempt) undo() (err error) {
 	}()
 	if attempt.restore != nil {
 		if err := attempt.restore.remove(); err != nil {
+			return fmt.Errorf("remove the failed restore: %w", err)
+		}
+		if err := attempt.shared.clear(); err != nil {
 			return fmt.Errorf("remove the failed restore: %w", err)
 		}
 		_ = os.Remove(attempt.restore.marker)

@@ -74,3 +74,16 @@ func TestCriuConfigOfIsOursOnly(t *testing.T) {
 		}
 	}
 }
+
+func TestFirstErrors(t *testing.T) {
+	log := "(1.1) 4: Parsed\n(1.2)     4: Error (criu/a.c:1): missing\n(1.3) 5: Parsed\n(1.4) Error (criu/b.c:2): FAILED\n"
+	if got, want := firstErrors(log, 8), "(1.2)     4: Error (criu/a.c:1): missing\n(1.4) Error (criu/b.c:2): FAILED"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := firstErrors(log, 1), "(1.2)     4: Error (criu/a.c:1): missing"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := firstErrors("(1.1) 4: Parsed", 8); got != "" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -26,7 +26,7 @@ func checkFit(image *Image, spec *specs.Spec, digest, architecture string) error
 		return refuse(RuntimeMismatch, "A container's configuration has no process or is not for Linux")
 	}
 	for _, check := range []func(frozen, wanted *specs.Spec) error{
-		fitUser, fitRights, fitNamespaces, fitTerminal, fitMounts,
+		fitUser, fitRights, fitNamespaces, fitTerminal, fitMounts, fitSharedMemory,
 	} {
 		if err := check(image.Spec, spec); err != nil {
 			return err

@@ -43,6 +43,9 @@ func TestFit(t *testing.T) {
 			wanted.Mounts = append(wanted.Mounts, specs.Mount{Destination: "/dev/mqueue", Type: "mqueue"})
 		}, ""},
 
+		"a /dev/shm of its own, only now": {func(_ *Image, wanted *specs.Spec) {
+			wanted.Annotations = map[string]string{ownShmKey: ownShm}
+		}, MountMismatch},
 		"another digest":         {func(image *Image, _ *specs.Spec) { image.Digest = "sha256:0" }, ImageUnavailable},
 		"another architecture":   {func(image *Image, _ *specs.Spec) { image.Architecture = "riscv64" }, ArchitectureMismatch},
 		"frozen by crun":         {func(image *Image, _ *specs.Spec) { image.Runtime = "crun" }, RuntimeMismatch},

@@ -141,12 +141,29 @@ func (restore *Restore) explain(err error) error {
 	return refuse(restoreReason(said, criuLog), "runc restore: %s%s", said, restore.quoteLog())
 }
 
+// quoteLog is what CRIU says of its failure: its first errors, since the later ones follow from them; without an error,
+// how its log ends.
 func (restore *Restore) quoteLog() string {
-	tail := readTail(filepath.Join(restore.bundle.work(), restoreLogFile), 20)
-	if tail == "" {
+	path := filepath.Join(restore.bundle.work(), restoreLogFile)
+	said := firstErrors(readTail(path, 400), 8)
+	if said == "" {
+		said = readTail(path, 20)
+	}
+	if said == "" {
 		return ""
 	}
-	return "\n" + tail
+	return "\n" + said
+}
+
+// firstErrors are the first error lines in a log of CRIU's. Other processes of the tree write between them.
+func firstErrors(log string, most int) string {
+	var found []string
+	for line := range strings.SplitSeq(log, "\n") {
+		if strings.Contains(line, "Error (") && len(found) < most {
+			found = append(found, strings.TrimSpace(line))
+		}
+	}
+	return strings.Join(found, "\n")
 }
 
 // lastLogError is the last error in a log of runc's.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from dev.cluster import debian, native, oci
@@ -105,32 +106,39 @@ def _small_python(cache: Cache) -> Path:
 
 
 def _cut_out(root: Path, target: Path) -> None:
-    for folder in ("bin", "etc", "usr/bin", "usr/lib", "var/tmp", "root", "proc", "sys", "dev", "tmp"):
-        (target / folder).mkdir(parents=True, exist_ok=True)
-    (target / "tmp").chmod(0o1777)
+    furnish(root, target)
     library = Path("usr/lib") / PYTHON
     unused = shutil.ignore_patterns(*UNUSED_LIBRARY, "__pycache__")
     shutil.copytree(root / library, target / library, symlinks=True, ignore=unused)
     extensions = [path.relative_to(target) for path in (target / library).rglob("*.so")]
-    for path in (
-        Path("usr/bin") / PYTHON,
-        Path("bin/busybox"),
-        *_loaded(root, [Path("usr/bin") / PYTHON, *extensions]),
-    ):
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(_resolve(root, path), target / path)
+    copy_programs(root, target, [Path("usr/bin") / PYTHON], extensions)
     (target / "usr/bin/python3").symlink_to(PYTHON)
-    for name in run([target / "bin/busybox", "--list"]).split():
-        if name != "busybox":
-            (target / "bin" / name).symlink_to("busybox")
-    (target / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/tmp:/bin/sh\n")
-    (target / "etc/group").write_text("root:x:0:\napp:x:1000:\n")
     # Compiled once, here, and never checked against times: a workload writes nothing of its own at its start.
     compile_library = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", f"/{library}"]
     run(["chroot", target, f"/usr/bin/{PYTHON}", *compile_library], timeout_s=120)
 
 
-def _loaded(root: Path, programs: list[Path]) -> list[Path]:
+def furnish(root: Path, target: Path) -> None:
+    """The least that a container of ours has: folders, busybox under all of its names, two users."""
+    for folder in ("bin", "etc", "usr/bin", "usr/lib", "var/tmp", "root", "proc", "sys", "dev", "tmp"):
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    (target / "tmp").chmod(0o1777)
+    shutil.copy2(resolve(root, Path("bin/busybox")), target / "bin/busybox")
+    for name in run([target / "bin/busybox", "--list"]).split():
+        if name != "busybox":
+            (target / "bin" / name).symlink_to("busybox")
+    (target / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/tmp:/bin/sh\n")
+    (target / "etc/group").write_text("root:x:0:\napp:x:1000:\n")
+
+
+def copy_programs(root: Path, target: Path, programs: Sequence[Path], libraries: Sequence[Path] = ()) -> None:
+    """Copy programs out of a root with all that they load; `libraries` are loaded at run time, and copied elsewhere."""
+    for path in (*programs, *_loaded(root, [*programs, *libraries])):
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(resolve(root, path), target / path)
+
+
+def _loaded(root: Path, programs: Sequence[Path]) -> list[Path]:
     """The loader and the libraries that some programs load, relative to the root, by asking the root's own loader."""
     loader = next((root / "lib64").glob("ld-linux*")).name
     found = {Path("lib64") / loader}
@@ -140,7 +148,7 @@ def _loaded(root: Path, programs: list[Path]) -> list[Path]:
     return sorted(found)
 
 
-def _resolve(root: Path, path: Path) -> Path:
+def resolve(root: Path, path: Path) -> Path:
     """Follow a file's links as the root itself would: absolute ones start at the root, not at ours."""
     place = root / path
     while place.is_symlink():

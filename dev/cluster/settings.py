@@ -24,6 +24,9 @@ NODE_SUITE = "sid"
 IMAGE_SUITE = "bookworm"
 """Debian's release inside images: its Python 3.11 equals the project's, so that wheels made on the host fit."""
 
+PROGRAM_SUITE = "trixie"
+"""Debian's release of the programs that tests freeze: its libuv tries io_uring, as bookworm's does not yet."""
+
 MAX_NODES = 9
 """Routes between nodes are laid once for this many, so that adding a node changes nothing on the others."""
 

@@ -35,6 +35,9 @@ _INJECTED_ANNOTATIONS = (
     "kubernetes.io/psp", "kubectl.kubernetes.io/last-applied-configuration", "ksnap.dev/", f"{RESTORE_DOMAIN}/",
     f"{PERMIT_DOMAIN}/",
 )  # fmt: skip
+# What an author asks of ksnap-runc for a pod. It is as much a part of the pod as its spec: without `shm` a restored
+# container would differ from the frozen one in a mount.
+_AUTHORS_ANNOTATIONS = frozenset({SOURCE_LABELS, "ksnap.dev/io-uring", "ksnap.dev/shm"})
 # Labels by which a controller would take the new pod for one of its own, and remove one too many.
 _CONTROLLER_LABELS = (
     "pod-template-hash", "rollouts-pod-template-hash", "controller-revision-hash", "pod-template-generation",
@@ -149,7 +152,7 @@ def _annotations(metadata: Mapping[str, Any], job_id: str, containers: Sequence[
     kept = {
         name: value
         for name, value in given.items()
-        if name == SOURCE_LABELS or not name.startswith(_INJECTED_ANNOTATIONS)
+        if name in _AUTHORS_ANNOTATIONS or not name.startswith(_INJECTED_ANNOTATIONS)
     }
     restored_from = ",".join(f"{each.container}={each.checkpoint_id}" for each in containers)
     return kept | {JOB_ANNOTATION: job_id, RESTORED_FROM: restored_from}

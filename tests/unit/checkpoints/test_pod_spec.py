@@ -233,3 +233,10 @@ def test_hooks_travel_to_the_restored_pod() -> None:
     hooks = {"hooks.ksnap.dev/after-restore": "reseed", "hooks.ksnap.dev/before-freeze-timeout.cart": "5"}
     source["metadata"]["annotations"] |= hooks
     assert hooks.items() <= made(source)["metadata"]["annotations"].items()
+
+
+def test_what_the_author_asks_of_the_runtime_travels_to_the_restored_pod() -> None:
+    source = copy.deepcopy(SOURCE)
+    asked = {"ksnap.dev/shm": "own", "ksnap.dev/io-uring": "allow"}
+    source["metadata"]["annotations"] |= asked
+    assert asked.items() <= made(source)["metadata"]["annotations"].items()
