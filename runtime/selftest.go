@@ -19,9 +19,16 @@ const (
 	// selfTestCommand is no command of runc's. The node's set-up calls it, and a person may: it prints one line of JSON.
 	selfTestCommand = "ksnap-self-test"
 	// selfTestGuest is what the tiny container runs: this very program, which then sleeps.
-	selfTestGuest   = "ksnap-self-test-guest"
-	selfTestLimit   = 60 * time.Second
-	selfTestLogTail = 5
+	selfTestGuest = "ksnap-self-test-guest"
+	// guestPath is where it lies in the container.
+	guestPath     = "/guest"
+	selfTestLimit = 60 * time.Second
+	// selfTestTries: a node loses the engine by what is found here, so one bad moment must not decide it.
+	selfTestTries    = 3
+	selfTestLogTail  = 400
+	selfTestErrors   = 5
+	guestLookPause   = 10 * time.Millisecond
+	selfTestTryPause = time.Second
 )
 
 // SelfTest is what the test found. Reason is empty if it worked.
@@ -37,7 +44,7 @@ func selfTest(node Node) int {
 	ctx, cancel := context.WithTimeout(context.Background(), selfTestLimit)
 	defer cancel()
 	begun := time.Now()
-	err := freezeAndRestore(ctx, node)
+	err := tryToFreezeAndRestore(ctx, node)
 	result := SelfTest{Works: err == nil, TookMS: time.Since(begun).Milliseconds()}
 	if err != nil {
 		result.Reason = err.Error()
@@ -53,7 +60,7 @@ func selfTest(node Node) int {
 	return 0
 }
 
-func freezeAndRestore(ctx context.Context, node Node) (err error) {
+func tryToFreezeAndRestore(ctx context.Context, node Node) error {
 	runc, err := node.findRunc()
 	if err != nil {
 		return err
@@ -61,6 +68,16 @@ func freezeAndRestore(ctx context.Context, node Node) (err error) {
 	if !criuInPath() {
 		return errors.New("no criu in PATH")
 	}
+	for try := 1; ; try++ {
+		err := freezeAndRestore(ctx, runc)
+		if err == nil || try == selfTestTries || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(selfTestTryPause)
+	}
+}
+
+func freezeAndRestore(ctx context.Context, runc string) (err error) {
 	folder, err := os.MkdirTemp("/run", "ksnap-self-test-")
 	if err != nil {
 		return fmt.Errorf("work folder: %w", err)
@@ -72,14 +89,18 @@ func freezeAndRestore(ctx context.Context, node Node) (err error) {
 	}
 	images := "--image-path=" + test.path("images")
 	work := "--work-path=" + test.path("work")
-	for _, step := range [][]string{
-		{"run", "--detach", "--bundle=" + folder, test.id},
-		{"checkpoint", images, work, test.id},
-		{"restore", "--detach", images, work, "--bundle=" + folder, test.id},
-	} {
-		if err := test.run(ctx, step...); err != nil {
-			return err
-		}
+	bundle := "--bundle=" + folder
+	if err := test.run(ctx, "run", "--detach", "--pid-file="+test.path("pid"), bundle, test.id); err != nil {
+		return err
+	}
+	if err := test.isUp(ctx); err != nil {
+		return err
+	}
+	if err := test.run(ctx, "checkpoint", images, work, test.id); err != nil {
+		return err
+	}
+	if err := test.run(ctx, "restore", "--detach", images, work, bundle, test.id); err != nil {
+		return err
 	}
 	return test.isRunning(ctx)
 }
@@ -104,7 +125,7 @@ func (test tinyContainer) prepare() error {
 	if err != nil {
 		return fmt.Errorf("own program: %w", err)
 	}
-	if err := os.WriteFile(test.path("rootfs/guest"), program, 0o500); err != nil {
+	if err := os.WriteFile(test.path("rootfs"+guestPath), program, 0o500); err != nil {
 		return fmt.Errorf("bundle: %w", err)
 	}
 	if err := writeCriuConfig(test.path(criuConfigFile), false); err != nil {
@@ -127,7 +148,7 @@ func (test tinyContainer) spec() specs.Spec {
 	return specs.Spec{
 		Version:     "1.0.2",
 		Annotations: map[string]string{"org.criu.config": test.path(criuConfigFile)},
-		Process:     &specs.Process{Args: []string{"/guest", selfTestGuest}, Cwd: "/", NoNewPrivileges: true},
+		Process:     &specs.Process{Args: []string{guestPath, selfTestGuest}, Cwd: "/", NoNewPrivileges: true},
 		Root:        &specs.Root{Path: "rootfs", Readonly: true},
 		Mounts: []specs.Mount{
 			{Destination: "/proc", Type: "proc", Source: "proc"},
@@ -144,11 +165,45 @@ func (test tinyContainer) run(ctx context.Context, args ...string) error {
 	if err := command.Run(); err != nil {
 		said := []string{fmt.Sprintf("runc %s: %v", args[0], err), readTail(log, 1)}
 		for _, name := range []string{"dump.log", restoreLogFile} {
-			said = append(said, readTail(filepath.Join(test.path("work"), name), selfTestLogTail))
+			said = append(said, firstErrors(readTail(filepath.Join(test.path("work"), name), selfTestLogTail), selfTestErrors))
 		}
 		return errors.New(strings.TrimSpace(strings.Join(said, "\n")))
 	}
 	return nil
+}
+
+// isUp waits until the guest is what runs, and has come to its sleep: `runc run` returns while its own init, with threads
+// that vanish at that moment, is still about to become the guest, and CRIU stumbles over that.
+func (test tinyContainer) isUp(ctx context.Context) error {
+	data, err := os.ReadFile(test.path("pid"))
+	if err != nil {
+		return fmt.Errorf("runc run: %w", err)
+	}
+	process := filepath.Join("/proc", strings.TrimSpace(string(data)))
+	for {
+		program, err := os.Readlink(filepath.Join(process, "exe"))
+		if err != nil {
+			return fmt.Errorf("the container's process is gone: %w", err)
+		}
+		if program == guestPath && isAsleep(process) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the container's process did not come up: %w", ctx.Err())
+		case <-time.After(guestLookPause):
+		}
+	}
+}
+
+// isAsleep reads the state out of /proc/PID/stat (proc(5)); it stands behind the program's name, which may hold anything.
+func isAsleep(process string) bool {
+	stat, err := os.ReadFile(filepath.Join(process, "stat"))
+	if err != nil {
+		return false
+	}
+	_, after, found := strings.Cut(string(stat), ") ")
+	return found && strings.HasPrefix(after, "S")
 }
 
 func (test tinyContainer) isRunning(ctx context.Context) error {

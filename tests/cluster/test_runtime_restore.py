@@ -1,5 +1,6 @@
 """Restore below the container runtime: on a containerd without a restore of its own, and on one with it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -33,6 +34,17 @@ def events_of(kubectl: Kubectl, namespace: str, pod: str) -> dict[str, str]:
     return {each["reason"]: each["message"] for each in found["items"]}
 
 
+async def condition_of(kubectl: Kubectl, namespace: str, pod: str, container: str) -> dict[str, str]:
+    """Told behind the event, by a call of its own."""
+    async with asyncio.timeout(30):
+        while True:
+            conditions = kubectl.get(namespace, "pod", pod)["status"]["conditions"]
+            found = {each["type"]: each for each in conditions}.get(f"restored.ksnap.dev/{container}")
+            if found is not None:
+                return found
+            await asyncio.sleep(0.2)
+
+
 @pytest.mark.parametrize("way", [("node1", "node2"), ("node2", "node1")], ids="to".join)
 async def test_a_process_goes_on_with_its_own_image(
     snap: Snap, kubectl: Kubectl, cluster: ClusterInfo, namespace: str, way: tuple[str, str]
@@ -52,6 +64,7 @@ async def test_a_process_goes_on_with_its_own_image(
     assert (after["token"], after["requests"] > before["requests"]) == (before["token"], True)
     assert kubectl.fetch(namespace, "web")["token"] == before["token"], "the source goes on"
     assert "Restored webapp in" in events_of(kubectl, namespace, "copy")["Restored"]
+    assert (await condition_of(kubectl, namespace, "copy", "webapp"))["status"] == "True"
     where = f"--namespace={namespace}"
     asked = ("exec", where, "copy", "--", "python3", "-c", "import os; print(os.environ['MEMORY_MB'])")
     assert kubectl(*asked).strip() == "64"
@@ -117,6 +130,8 @@ async def test_an_annotation_is_only_a_wish(snap: Snap, kubectl: Kubectl, cluste
     kubectl.apply(thief)
     kubectl.wait_ready(namespace, "thief")
     assert "NotPermitted" in events_of(kubectl, namespace, "thief")["StartedCold"]
+    told = await condition_of(kubectl, namespace, "thief", "counter")
+    assert (told["status"], told["reason"]) == ("False", "NotPermitted")
 
 
 async def test_a_read_only_root_needs_no_tmp(

@@ -15,6 +15,7 @@ import aiohttp
 from ksnap.agent.settings import AgentSettings
 from ksnap.errors import AlreadyExists, ClusterConnectionFailed, NotPermitted, Unavailable
 
+STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 # One line of a watch is one object; etcd's own limit for it is 1.5 MiB.
 _LINE_LIMIT = 4 << 20
@@ -73,6 +74,10 @@ class ApiServer:
         """Create an object (a review, an event) and return the answer."""
         return await self._request("POST", path, body)
 
+    async def patch(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Change an object by a strategic merge: of a list only the entries that are named."""
+        return await self._request("PATCH", path, body)
+
     async def get(self, path: str) -> Mapping[str, Any]:
         return await self._request("GET", path, None)
 
@@ -103,6 +108,8 @@ class ApiServer:
     async def _request(self, method: str, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
         session, headers = await self._ready()
         try:
+            if method == "PATCH":
+                headers["Content-Type"] = STRATEGIC_MERGE
             async with session.request(method, self._base + path, json=body, headers=headers) as response:
                 answer = await response.json(content_type=None)
                 status = response.status
@@ -131,7 +138,7 @@ def _must_be_good(method: str, path: str, status: int) -> None:
             hint="Install the chart's ClusterRole and binding for the agent",
         )
     if status == 409:
-        raise AlreadyExists("The object exists", details=f"{method} {path}")
+        raise AlreadyExists("The object exists, or is another one of its name", details=f"{method} {path}")
     if status == 410:
         raise VersionGone("The API server has forgotten the version that a watch began at", details=path)
     if status >= 400:

@@ -31,7 +31,8 @@ _POLL_S = 0.5
 # that keeps connections fails each time, and fast: CRIU looks at sockets before memory.
 _TRIES = 4
 _AGAIN_S = 0.4
-_PASSING = re.compile(r"In-flight connection|Connected TCP socket")
+# The third: threads that ended while they were being stopped, as a program's do that is just being executed.
+_PASSING = re.compile(r"In-flight connection|Connected TCP socket|Unable to (?:at|de)tach from \d+: No such process")
 # gRPC's code for a server that is not there, in the kubelet's answer: containerd is being restarted. The kubelet looks
 # for it again after a pause of its own.
 _RUNTIME_AWAY = re.compile(r"code = Unavailable\b")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ksnap.agent.api_server import ApiServer, ServiceAccount
-from ksnap.agent.pod_events import PodEvents, crash_event, restore_event
+from ksnap.agent.pod_events import PodEvents, crash_event, restore_condition, restore_event
 from ksnap.agent.restore_messages import EndReport, OutcomeReport
 from ksnap.agent.settings import AgentSettings
 from tests.parties.certificates import issue_certificate
@@ -59,6 +59,24 @@ def test_crash_says_how_long_it_lived_and_what_comes_next() -> None:
     )
     last = crash_event(end, failures=3, limit=3, node_name="node1", now=AT)
     assert last["message"].endswith("this node: 3, the next start is cold")
+
+
+def test_condition_is_of_one_container_and_of_this_very_pod() -> None:
+    patch = restore_condition(outcome(restored=True), now=AT)
+    assert patch["metadata"] == {"uid": "6e7c1f0a-0000-4000-8000-000000000001"}
+    assert patch["status"]["conditions"] == [
+        {
+            "type": "restored.ksnap.dev/app",
+            "status": "True",
+            "reason": "Restored",
+            "message": f"Restored app in 340 ms from {IMAGE}",
+            "lastTransitionTime": "2026-11-24T10:00:00Z",
+        }
+    ]
+    (cold,) = restore_condition(outcome(restored=False, reason="DiskFull", message="x" * 2000), now=AT)["status"][
+        "conditions"
+    ]
+    assert (cold["status"], cold["reason"], len(cold["message"])) == ("False", "DiskFull", 1000)
 
 
 def test_long_texts_are_cut_to_what_an_event_may_hold() -> None:
