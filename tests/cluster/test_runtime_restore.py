@@ -39,7 +39,8 @@ async def condition_of(kubectl: Kubectl, namespace: str, pod: str, container: st
     async with asyncio.timeout(30):
         while True:
             conditions = kubectl.get(namespace, "pod", pod)["status"]["conditions"]
-            found = {each["type"]: each for each in conditions}.get(f"restored.ksnap.dev/{container}")
+            named = {each["type"]: each for each in conditions}
+            found: dict[str, str] | None = named.get(f"restored.ksnap.dev/{container}")
             if found is not None:
                 return found
             await asyncio.sleep(0.2)
