@@ -25,7 +25,8 @@ import (
 //
 //	CGO_ENABLED=0 go test -c -o e2e . && ./e2e -test.run 'TestReal' -test.v
 //
-// The container's program is this binary under the name `guest`, so it must be static.
+// tests/cluster/test_wrapper.py does so on a node. The container's program is this binary under the name `guest`, so it
+// must be static.
 
 func needRuncAndCriu(t *testing.T) {
 	t.Helper()
