@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ const (
 	// nodeCriuConfig is what runc would name to CRIU if the bundle named no file of its own. Its settings are kept.
 	nodeCriuConfig = "/etc/criu/runc.conf"
 	maxCriuConfig  = 64 << 10
+	// maxCriuLog bounds what is read of a log: a megabyte is a tree of a dozen processes.
+	maxCriuLog = 64 << 20
 )
 
 // criuOptions are CRIU options for dump and restore alike. runc has flags for some of them only, and different ones
@@ -76,6 +79,24 @@ func readTail(path string, lines int) string {
 		all = all[len(all)-lines:]
 	}
 	return strings.Join(all, "\n")
+}
+
+// firstErrors are the first error lines of a CRIU log, which may be far from its end: the other processes of a tree go on
+// writing until they are told.
+func firstErrors(path string, most int) string {
+	file, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	var found []string
+	lines := bufio.NewScanner(io.LimitReader(file, maxCriuLog))
+	for len(found) < most && lines.Scan() {
+		if line := lines.Text(); strings.Contains(line, "Error (") {
+			found = append(found, strings.TrimSpace(strings.ToValidUTF8(line, "?")))
+		}
+	}
+	return strings.Join(found, "\n")
 }
 
 // restoreReason reads out of CRIU's log why it gave up (the texts are those of CRIU 4.2: criu/cpu.c, arch/x86/cpu.c,

@@ -76,14 +76,17 @@ func TestCriuConfigOfIsOursOnly(t *testing.T) {
 }
 
 func TestFirstErrors(t *testing.T) {
-	log := "(1.1) 4: Parsed\n(1.2)     4: Error (criu/a.c:1): missing\n(1.3) 5: Parsed\n(1.4) Error (criu/b.c:2): FAILED\n"
-	if got, want := firstErrors(log, 8), "(1.2)     4: Error (criu/a.c:1): missing\n(1.4) Error (criu/b.c:2): FAILED"; got != want {
+	path := filepath.Join(t.TempDir(), "restore.log")
+	noise := strings.Repeat("(1.3)     5: Parsed 7f4b065cf000-7f4b0a750000 vma\n", 10_000)
+	write(t, path, "(1.1) 4: Parsed\n(1.2)     4: Error (criu/a.c:1): missing\n"+noise+"(1.4) Error (criu/b.c:2): FAILED\n")
+	missing, failed := "(1.2)     4: Error (criu/a.c:1): missing", "(1.4) Error (criu/b.c:2): FAILED"
+	if got, want := firstErrors(path, 8), missing+"\n"+failed; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got, want := firstErrors(log, 1), "(1.2)     4: Error (criu/a.c:1): missing"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	if got := firstErrors(path, 1); got != missing {
+		t.Errorf("got %q, want %q", got, missing)
 	}
-	if got := firstErrors("(1.1) 4: Parsed", 8); got != "" {
+	if got := firstErrors(path+"x", 8); got != "" {
 		t.Errorf("got %q", got)
 	}
 }

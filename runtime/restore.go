@@ -137,15 +137,15 @@ func (restore *Restore) explain(err error) error {
 	if said == "" {
 		said = err.Error()
 	}
-	criuLog := readTail(filepath.Join(restore.bundle.work(), restoreLogFile), 400)
-	return refuse(restoreReason(said, criuLog), "runc restore: %s%s", said, restore.quoteLog())
+	criuErrors := firstErrors(filepath.Join(restore.bundle.work(), restoreLogFile), 100)
+	return refuse(restoreReason(said, criuErrors), "runc restore: %s%s", said, restore.quoteLog())
 }
 
 // quoteLog is what CRIU says of its failure: its first errors, since the later ones follow from them; without an error,
 // how its log ends.
 func (restore *Restore) quoteLog() string {
 	path := filepath.Join(restore.bundle.work(), restoreLogFile)
-	said := firstErrors(readTail(path, 400), 8)
+	said := firstErrors(path, 8)
 	if said == "" {
 		said = readTail(path, 20)
 	}
@@ -153,17 +153,6 @@ func (restore *Restore) quoteLog() string {
 		return ""
 	}
 	return "\n" + said
-}
-
-// firstErrors are the first error lines in a log of CRIU's. Other processes of the tree write between them.
-func firstErrors(log string, most int) string {
-	var found []string
-	for line := range strings.SplitSeq(log, "\n") {
-		if strings.Contains(line, "Error (") && len(found) < most {
-			found = append(found, strings.TrimSpace(line))
-		}
-	}
-	return strings.Join(found, "\n")
 }
 
 // lastLogError is the last error in a log of runc's.

@@ -19,7 +19,7 @@ from dev.cluster.info import ClusterInfo, node_exec
 from dev.cluster.kubectl import Kubectl
 from dev.cluster.settings import read_settings
 from dev.cluster.workloads import counter_pod
-from tests.cluster.snap import Snap, open_snap
+from tests.cluster.snap import PUSHING, Snap, open_snap
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module"), pytest.mark.thorough]
 
@@ -228,6 +228,24 @@ async def test_it_goes_on(snap: Snap, kubectl: Kubectl, cluster: ClusterInfo, na
     assert (still.token, still.holds) == (before.token, True), "the source goes on"
 
 
+async def test_outside_of_the_class_nodes_io_urings_stop_the_freeze(
+    snap: Snap, kubectl: Kubectl, cluster: ClusterInfo, namespace: str
+) -> None:
+    """So the row above is for the class: without it libuv gets the rings that it asks for."""
+    pod = counter_pod("source", namespace, image_of(cluster, "node"), node="node1")
+    pod["spec"]["containers"][0].update({"name": "program", **WEB})
+    kubectl.apply(pod)
+    kubectl.wait_ready(namespace, "source", timeout_s=FIRST_START_S)
+    place = Place(kubectl, namespace, "source")
+    before = json.loads(place.fetch("/"))
+    if before["uring"] == 0:
+        pytest.skip("this kernel has no io_uring")
+    body = {"pod_name": "source", "namespace": namespace, "cluster_name": PUSHING}
+    refused = await snap.call("POST", "/checkpoint/kubelet/checkpoint", body)
+    assert refused.status >= 400, refused
+    assert json.loads(place.fetch("/"))["token"] == before["token"], "it runs on"
+
+
 async def test_clients_of_postgres_are_closed_and_come_again(
     snap: Snap, kubectl: Kubectl, cluster: ClusterInfo, namespace: str
 ) -> None:
@@ -268,6 +286,8 @@ async def test_named_files_in_the_pods_shared_memory_start_cold(
     assert was_restored is False
     assert "dev/shm/PostgreSQL" in events, events
     assert copy.query("select pg_postmaster_start_time()") != before, "it is up, and cold"
+    _, *segments = copy.run("cat", "/proc/sysvipc/shm").splitlines()
+    assert len(segments) == 1, f"its own, and none of the restore that failed: {segments}"
 
 
 async def test_segments_left_in_the_pod_are_not_in_the_way_of_another_try(
@@ -289,9 +309,9 @@ async def test_segments_left_in_the_pod_are_not_in_the_way_of_another_try(
 async def test_a_sleep_of_busybox_ends_at_the_freeze(
     snap: Snap, kubectl: Kubectl, cluster: ClusterInfo, namespace: str
 ) -> None:
-    """As CRIU has it: a sleep is interrupted, and this program takes that for its end. So the frozen one ends, too."""
-    pod = counter_pod("source", namespace, cluster.images["counter"], node="node1")
-    pod["spec"]["containers"][0]["command"] = ["/bin/sleep", "1000000"]
+    """As CRIU has it: a sleep is interrupted, and busybox 1.37 takes that for its end. So the frozen one ends, too."""
+    pod = counter_pod("source", namespace, image_of(cluster, "redis"), node="node1")
+    pod["spec"]["containers"][0]["command"] = ["/bin/busybox", "sleep", "1000000"]
     kubectl.apply(pod)
     kubectl.wait_ready(namespace, "source")
     await snap.freeze(namespace, "source")

@@ -9,7 +9,7 @@ echo 'host all all all trust' >>"$PGDATA/pg_hba.conf"
 	{
 		echo "select pg_advisory_lock(42);"
 		echo "select set_config('application_name', gen_random_uuid()::text, false);"
-		# The session's input must not end; a sleep of busybox would, at the restore.
+		# The session's input must not end; a sleep of busybox 1.37 would, at the freeze.
 		exec tail -f /dev/null
 	} | psql --quiet --output=/dev/null
 } &
