@@ -8,11 +8,13 @@ import asyncio
 import hashlib
 import io
 import json
+import os
 import re
 import secrets
 import stat
 import tarfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,14 +109,16 @@ def node_is_as_before(cluster: ClusterInfo) -> Iterator[None]:
 
 
 def files_of(node: NodeInfo) -> dict[str, tuple[int, int]]:
-    """Name -> mode and size of whatever there is, links as links; the agent's own notes apart."""
+    """Name -> mode and size of whatever there is, links as links; the cache of images and the agent's notes apart."""
     root, found = node.path("/"), {}
     for top in WATCHED:
-        for path in sorted((root / top).rglob("*")):
-            name = str(path.relative_to(root))
-            if not name.startswith(IMAGES.lstrip("/") + "/") and not AGENTS_NOTES.fullmatch(name):
-                status = path.lstat()
-                found[name] = (status.st_mode, status.st_size if stat.S_ISREG(status.st_mode) else 0)
+        for folder, folders, files in os.walk(root / top):
+            if folder == str(node.path(IMAGES).parent):
+                folders.remove(node.path(IMAGES).name)
+            for path in (Path(folder) / each for each in (*folders, *files)):
+                name, status = str(path.relative_to(root)), path.lstat()
+                if not AGENTS_NOTES.fullmatch(name):
+                    found[name] = (status.st_mode, status.st_size if stat.S_ISREG(status.st_mode) else 0)
     assert not [name for name in found if MARK in name]
     return found
 
@@ -239,11 +243,10 @@ async def test_100_gigabytes_of_zeros(victim: Victim) -> None:
 
 
 def disk_mib(node: NodeInfo) -> float:
-    """What the cache of images takes of the disk; a file may go while it is looked at."""
+    """What the cache of images takes of the disk. Folders and files may go while they are looked at."""
     blocks = 0
-    for path in node.path(IMAGES).rglob("*"):
-        try:
-            blocks += path.lstat().st_blocks
-        except FileNotFoundError:
-            continue
+    for folder, _, files in os.walk(node.path(IMAGES)):
+        for each in files:
+            with suppress(FileNotFoundError):
+                blocks += os.lstat(os.path.join(folder, each)).st_blocks
     return blocks * 512 / (1 << 20)
