@@ -4,9 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -47,12 +45,11 @@ func sharedMemoryOf(image *Image, spec *specs.Spec) *SharedMemory {
 			found = append(found, parseSegments(data)...)
 		}
 	}
-	for _, namespace := range spec.Linux.Namespaces {
-		if namespace.Type == specs.IPCNamespace && namespace.Path != "" && len(found) > 0 {
-			return &SharedMemory{namespace: namespace.Path, segments: found}
-		}
+	namespace := namespaceOf(spec, specs.IPCNamespace)
+	if namespace == "" || len(found) == 0 {
+		return nil
 	}
-	return nil
+	return &SharedMemory{namespace: namespace, segments: found}
 }
 
 // clear removes those of the segments that nobody has attached. One that is in use stays, whoever uses it: CRIU then
@@ -61,34 +58,18 @@ func (memory *SharedMemory) clear() error {
 	if memory == nil {
 		return nil
 	}
-	done := make(chan error, 1)
-	go func() {
-		// Never unlocked: the thread stays in the pod's namespace, and ends with the goroutine.
-		runtime.LockOSThread()
-		done <- memory.clearInside()
-	}()
-	return <-done
-}
-
-func (memory *SharedMemory) clearInside() error {
-	fd, err := unix.Open(memory.namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ENOENT) {
-		// The pod has gone, and its memory with it.
+	err := inNamespace(memory.namespace, unix.CLONE_NEWIPC, func() error {
+		for _, wanted := range memory.segments {
+			if err := wanted.removeUnattached(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, errNoNamespace) {
 		return nil
 	}
-	if err != nil {
-		return &os.PathError{Op: "open", Path: memory.namespace, Err: err}
-	}
-	defer unix.Close(fd)
-	if err := unix.Setns(fd, unix.CLONE_NEWIPC); err != nil {
-		return fmt.Errorf("enter %s: %w", memory.namespace, err)
-	}
-	for _, wanted := range memory.segments {
-		if err := wanted.removeUnattached(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 // removeUnattached goes by the key, under which a cold start may have made it with another id, and by id and key where
