@@ -157,6 +157,8 @@ async def test_with_a_damaged_image(frozen: Frozen) -> None:
     start = await frozen.copy("damaged")
     said = await frozen.assert_cold(start, "RestoreFailed")
     assert "runc restore" in said
+    # CRIU had written the frozen pod's into the namespace that all containers of this one share.
+    assert frozen.wishes.kubectl.exec(frozen.namespace, "damaged", ["hostname"]).strip() == "damaged"
 
 
 async def test_without_a_mount_of_the_frozen_one(frozen: Frozen) -> None:
