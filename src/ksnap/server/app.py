@@ -30,6 +30,7 @@ from ksnap.server.routes.snap import (
     clusters,
     doctor,
     jobs,
+    progress,
     registries,
     registry_login,
     registry_push,
@@ -70,6 +71,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     checkpoint.router,
     registry_push.router,
     jobs.router,
+    progress.router,
 )
 
 
