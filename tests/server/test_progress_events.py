@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -161,10 +161,16 @@ def session_of(server: RunningServer) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(server.url)
 
 
+@pytest.mark.timeout(120)
 async def test_it_ends_in_order_when_the_server_stops(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data", {"KSNAP_SHUTDOWN_GRACE_S": "60"}) as server:
-        async with stream(server) as reader:
+    """And one who does not read holds nothing up."""
+    settings = {"KSNAP_SHUTDOWN_GRACE_S": "60", "KSNAP_PROGRESS_PATIENCE_S": "600"}
+    with running_server(tmp_path / "data", settings) as server:
+        async with open_writer(server.data_dir) as writer, stream(server) as reader, stream(server) as sleeper:
             await reader.begin()
+            await sleeper.begin()
+            await writer.note_many(await writer.job(), ["x" * 20_000] * 1000)
+            await reader.messages(1000)
             stopping = asyncio.create_task(asyncio.to_thread(server.stop))  # it waits for 30 s, half of the grace
             assert await reader.block() == []
             assert await stopping == 0
@@ -180,8 +186,9 @@ async def test_one_who_does_not_read_is_dropped(tmp_path: Path) -> None:
             async with asyncio.timeout(LIMIT_S):
                 while not any('"progress_reader_dropped"' in line for line in server.log):  # noqa: ASYNC110 - a process
                     await asyncio.sleep(0.05)
-            with pytest.raises(aiohttp.ClientPayloadError):
+            with pytest.raises(aiohttp.ClientError):
                 await sleeper.messages(1000)
+            assert not any("ASGI" in line for line in server.log)
 
 
 # The command line
@@ -240,6 +247,26 @@ async def test_watch_shows_a_line_for_each_step(server: RunningServer, writer: J
         "on its way [2J\n",
     ]  # fmt: skip
     assert "failed  failed" in last
+
+
+@pytest.mark.timeout(240)
+async def test_watch_outlives_a_restart(tmp_path: Path, unused_tcp_port: int) -> None:
+    data_dir, port = tmp_path / "data", {"KSNAP_PORT": str(unused_tcp_port)}
+    async with AsyncExitStack() as stack:
+        with running_server(data_dir, port) as server:
+            writer = await stack.enter_async_context(open_writer(data_dir))
+            job = await writer.job()
+            process = Person(tmp_path / "home", server.url).start("watch", "--since", "0", KSNAP_TOKEN=server.token)
+            await writer.note(job, "before")
+            before = await line(process)
+            assert await asyncio.to_thread(server.stop) == 0
+        await writer.note(job, "meanwhile")
+        with running_server(data_dir, port):
+            meanwhile = await line(process)
+            code, err = await asyncio.to_thread(interrupted, process)
+    assert (before.split()[-1], meanwhile.split()[-1]) == ("before", "meanwhile")
+    assert code == 130
+    assert "The server has ended the connection; connecting again" in err
 
 
 def test_watch_ends_where_it_cannot_begin(server: RunningServer, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from ksnap import __version__
 from ksnap.server.app import create_app
 from ksnap.server.logs import configure_logs
 from ksnap.server.memory import bound_arenas
+from ksnap.server.protocols import HttpProtocol, WebSocketProtocol
 from ksnap.server.services import Services
-from ksnap.server.websockets import WebSocketProtocol
 from ksnap.settings import ServerSettings
 
 # A peer that is gone without a word is noticed; a busy one has time to answer.
@@ -55,6 +55,7 @@ def _config(settings: ServerSettings, app: FastAPI) -> uvicorn.Config:
         proxy_headers=False,  # ours trusts configured proxies alone
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
+        http=HttpProtocol,
         ws=WebSocketProtocol,
         ws_max_size=settings.body_limit_bytes,
         ws_per_message_deflate=False,  # its frames are short, and go to many: compressing each costs more than it saves

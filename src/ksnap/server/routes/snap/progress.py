@@ -28,6 +28,7 @@ from ksnap.server.following import TooSlow, first_end, login_ends, sent_in_time
 from ksnap.server.messages import USERNAME_PATTERN
 from ksnap.server.middleware.admission import TOKEN_LIMIT, token_of
 from ksnap.server.origins import check_origin
+from ksnap.server.protocols import cut
 from ksnap.server.routes.snap.names import ClusterName, Id, Namespace
 from ksnap.server.routes.snap.progress_messages import event_block, frame_text
 from ksnap.server.services import InServices, Services
@@ -254,8 +255,8 @@ class _EventStream(Response):
             case ClientDisconnect():
                 return
             case TooSlow():
-                # Without its end, so that the connection is cut.
                 _log.info("progress_reader_dropped", username=self._who.username, address=self._who.address)
+                await _cut(scope, receive)
                 return
             case FeedEnded():
                 body = b""
@@ -263,9 +264,11 @@ class _EventStream(Response):
                 body = f"event: failure\ndata: {json.dumps(envelope(ended))}\n\n".encode()
             case _:
                 raise ended
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(LAST_FRAME_S):
                 await send({"type": "http.response.body", "body": body, "more_body": False})
+        except TimeoutError:
+            await _cut(scope, receive)
 
     async def _events(self, send: Send) -> Never:
         body = f"retry: {RETRY_MS}\nid: {self._reader.cursor}\n\n".encode()
@@ -277,6 +280,13 @@ class _EventStream(Response):
                     body = b"".join(event_block(each) for each in await self._reader.next())
             except TimeoutError:
                 body = b": nothing new\n\n"
+
+
+async def _cut(scope: Scope, receive: Receive) -> None:
+    """Cut the connection, and stay until the server knows: it would miss the answer's end otherwise."""
+    cut(scope)
+    with suppress(ClientDisconnect):
+        await _gone(receive)
 
 
 async def _gone(receive: Receive) -> Never:
