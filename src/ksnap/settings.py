@@ -129,6 +129,17 @@ class ServerSettings(BaseSettings):
     rate_limit_agent: int = Field(default=600, ge=1)
     """Requests per clock hour of one node's agent: ten times the report a minute that it sends."""
 
+    progress_connections_user: int = Field(default=20, ge=1)
+    """Connections on which one user may follow progress (`/ws/progress`, `/progress/events`) at a time: a page in
+    each of many tabs."""
+
+    progress_connections: int = Field(default=1000, ge=1)
+    """Such connections of all users to one server process."""
+
+    progress_patience_s: float = Field(default=10.0, gt=0)
+    """Seconds that a reader of progress may leave what was sent to it unread, once the buffers between are full,
+    before it is dropped. It can come back with the last id that it saw."""
+
     body_limit_bytes: int = Field(default=1 << 20, ge=1024)
     """Bytes that a request's body may have; the largest that makes sense, a kubeconfig with certificates, has some
     tens of thousands."""

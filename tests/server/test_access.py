@@ -198,6 +198,8 @@ def _forged(claims: Mapping[str, object]) -> list[str]:
 
 def _filled(path: str) -> str:
     """The path with harmless parameters: an id and names that nothing has."""
+    if path == "/progress/events":
+        path += "?job_id=" + "0" * 20  # whose answer ends, unlike that about all jobs
     return re.sub(r"\{[^}]+\}", "none", path.replace("{checkpoint_id}", "0" * 20))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,7 +17,8 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from sqlalchemy import Connection
 
-from ksnap.checkpoints.job_log import JobKind, new_job
+from ksnap.checkpoints.feed import FeedReader, open_feed
+from ksnap.checkpoints.job_log import JobKind, Wanted, new_job
 from ksnap.checkpoints.records import CheckpointRecords
 from ksnap.configuration.clusters import ClusterChange, Clusters
 from ksnap.configuration.registries import Registries, RegistryChange
@@ -36,6 +37,7 @@ from tests.parties.postgresql import RunningPostgresql, needs_postgresql, runnin
 from tests.parties.registry import PASSWORD, USERNAME, needs_registry, start_registry
 from tests.parties.server import ADMIN_PASSWORD, RunningServer, running_server
 from tests.server.client import Client, fresh, open_client
+from tests.server.job_events import JobWriter, job_event, open_writer
 from tests.server.seeded import seed
 
 pytestmark = needs_postgresql
@@ -82,6 +84,59 @@ async def test_counts_of_many_at_once_are_exact(url: str) -> None:
     assert await counters.read("user:a", end) == 50
     assert await counters.read("user:b", end) == 0
     await database.close()
+
+
+@pytest.fixture
+async def writer(url: str, tmp_path: Path) -> AsyncIterator[JobWriter]:
+    await asyncio.to_thread(migrate, resolved(url))
+    async with open_writer(tmp_path, url) as opened:
+        yield opened
+
+
+async def test_progress_that_is_committed_late_still_comes_in_order(writer: JobWriter) -> None:
+    """Whether a reader is there before, or comes with its last id while the transaction is still open."""
+    job = await writer.job()
+    await writer.note(job, "first")
+    async with open_feed(writer.jobs, gap_s=60) as feed, feed.reader(Wanted()) as reader:
+        async with writer.database.writing() as session:
+            session.add(job_event(job, "second"))
+            await session.flush()
+            await writer.note(job, "third")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1.5):
+                    await reader.next()
+            async with open_feed(writer.jobs, gap_s=60) as other, other.reader(Wanted(), after=0) as late:
+                assert await taken(late, 1) == ["first"]
+                await session.commit()
+                assert await taken(late, 2) == ["second", "third"]
+        assert await taken(reader, 2) == ["second", "third"]
+
+
+async def test_progress_goes_on_behind_ids_that_nobody_used(writer: JobWriter) -> None:
+    job = await writer.job()
+    async with open_feed(writer.jobs) as feed, feed.reader(Wanted()) as reader:
+        for number in range(3):
+            with pytest.raises(NotFound):
+                await refused(writer, job)
+            await writer.note(job, str(number))
+        assert await taken(reader, 3) == ["0", "1", "2"]
+
+
+async def refused(writer: JobWriter, job: Job) -> None:
+    """A transaction that takes an id and fails."""
+    async with writer.database.writing() as session:
+        session.add(job_event(job, "never"))
+        await session.flush()
+        raise NotFound("x")
+
+
+async def taken(reader: FeedReader, count: int) -> list[str]:
+    """Exactly so many messages."""
+    messages: list[str] = []
+    async with asyncio.timeout(30):
+        while len(messages) < count:
+            messages += [each.message for each in await reader.next()]
+    return messages
 
 
 async def test_who_is_slower_hears_what_the_faster_one_did(url: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ksnap.checkpoints.wire import storable, to_wire
@@ -62,6 +62,61 @@ class JobFilter:
     checkpoint_id: str | None = None
     limit: int = 100
     offset: int = 0
+
+
+NOT_A_USER = ":"
+"""What no user started is started by `watcher:NAME`, `hook:NAME` and the like; a username cannot hold a colon."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEvent:
+    """One event with what its readers want to know of its job."""
+
+    id: int
+    job_id: str
+    at: datetime
+    task_name: str
+    stage: str
+    progress: float
+    message: str
+    bytes_done: int | None
+    bytes_total: int | None
+    code: str | None
+    cluster_name: str
+    namespace: str
+    pod_name: str
+    started_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events a reader gets; None: whichever. `username`: those of this user's jobs and of nobody's."""
+
+    username: str | None = None
+    job_id: str | None = None
+    cluster_name: str | None = None
+    namespace: str | None = None
+
+    def takes(self, event: FeedEvent) -> bool:
+        return (
+            (self.username is None or event.started_by == self.username or NOT_A_USER in event.started_by)
+            and (self.job_id is None or event.job_id == self.job_id)
+            and (self.cluster_name is None or event.cluster_name == self.cluster_name)
+            and (self.namespace is None or event.namespace == self.namespace)
+        )
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The same, for the database."""
+        found: list[ColumnElement[bool]] = []
+        if self.username is not None:
+            found.append(or_(Job.started_by == self.username, Job.started_by.contains(NOT_A_USER)))
+        if self.job_id is not None:
+            found.append(Job.id == self.job_id)
+        if self.cluster_name is not None:
+            found.append(Job.cluster_name == self.cluster_name)
+        if self.namespace is not None:
+            found.append(Job.namespace == self.namespace)
+        return found
 
 
 class JobLog:
@@ -119,6 +174,25 @@ class JobLog:
         )
         async with self._database.reading() as session:
             return (await session.scalars(query)).all()
+
+    async def events_of_all(
+        self, wanted: Wanted, *, after: int, up_to: int | None = None, limit: int
+    ) -> Sequence[FeedEvent]:
+        """The events of all jobs after one, in the order of their ids."""
+        conditions = [JobEvent.id > after, *([] if up_to is None else [JobEvent.id <= up_to]), *wanted.conditions()]
+        query = _with_job().where(*conditions).order_by(JobEvent.id).limit(limit)
+        async with self._database.reading() as session:
+            return [FeedEvent(*row) for row in await session.execute(query)]
+
+    async def newest_events(self, limit: int) -> Sequence[FeedEvent]:
+        """The last events of all jobs, in the order of their ids."""
+        query = _with_job().order_by(JobEvent.id.desc()).limit(limit)
+        async with self._database.reading() as session:
+            return [FeedEvent(*row) for row in await session.execute(query)][::-1]
+
+    async def last_event_id(self) -> int:
+        async with self._database.reading() as session:
+            return (await session.scalar(select(func.max(JobEvent.id)))) or 0
 
     async def note(self, job: Job, progress: Progress) -> None:
         """Write one step of progress down."""
@@ -184,6 +258,16 @@ async def end_failed(session: AsyncSession, job_id: str, error: Exception) -> Jo
         last = await session.scalar(select(func.max(JobEvent.progress)).where(JobEvent.job_id == job_id))
         session.add(_event(job, Progress("failed", last or 0.0, wire.message, code=wire.code)))
     return job
+
+
+def _with_job() -> Select[Any]:
+    """The fields of FeedEvent, in its order."""
+    columns: tuple[Any, ...] = (
+        JobEvent.id, JobEvent.job_id, JobEvent.at, JobEvent.task_name, JobEvent.stage, JobEvent.progress,
+        JobEvent.message, JobEvent.bytes_done, JobEvent.bytes_total, JobEvent.code, Job.cluster_name, Job.namespace,
+        Job.pod_name, Job.started_by,
+    )  # fmt: skip
+    return select(*columns).join(Job, Job.id == JobEvent.job_id)
 
 
 async def _running(session: AsyncSession, job_id: str) -> Job:

@@ -10,6 +10,7 @@ from ksnap.checkpoints.delete_job import DeleteJob
 from ksnap.checkpoints.destination import Destinations
 from ksnap.checkpoints.doctor import Doctor
 from ksnap.checkpoints.engine import EngineSettings, JobRunner, open_engine
+from ksnap.checkpoints.feed import ProgressFeed, open_feed
 from ksnap.checkpoints.freezing import Freezing
 from ksnap.checkpoints.hook_run import HookRunner
 from ksnap.checkpoints.images import Images
@@ -51,6 +52,7 @@ class Opened:
     images: Images
     doctor: Doctor
     node_images: NodeImages
+    progress: ProgressFeed
 
 
 @asynccontextmanager
@@ -92,7 +94,11 @@ async def open_checkpoints(
         ),
         JobKind.DELETE: DeleteJob(jobs, records, parts.blobs, images),
     }
-    async with aclosing(reports), open_engine(jobs, runners, engine_settings) as engine:
+    async with (
+        aclosing(reports),
+        open_feed(jobs) as progress,
+        open_engine(jobs, runners, engine_settings) as engine,
+    ):
         freezing = Freezing(parts.connections, reports, destinations, records, parts.vault, hooks, dump_timeout_s)
         checkpoints = Checkpoints(
             parts.database,
@@ -111,4 +117,5 @@ async def open_checkpoints(
             images,
             Doctor(parts.connections, reports, agent_namespace),
             NodeImages(parts.database, records, agents),
+            progress,
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from ksnap.cli import account, checkpoint, cluster, doctor, job, program, registry, restore, user
+from ksnap.cli import account, checkpoint, cluster, doctor, job, program, registry, restore, user, watch
 
 SUMMARY = "Freeze running pods of Kubernetes, and start pods from what was frozen."
 
@@ -25,6 +25,7 @@ def make_app() -> typer.Typer:
     restore.register(app)
     doctor.register(app)
     app.add_typer(job.app, name="job")
+    watch.register(app)
     app.add_typer(user.app, name="user")
     program.register(app)
     return app

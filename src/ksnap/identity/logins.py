@@ -81,7 +81,14 @@ class Logins:
         """The user behind one of our tokens, as the database has it now."""
         claims = self._tokens.verify(token, self._clock())
         user = await self._user_of(claims)
-        return Principal(user.username, Role(user.role), address, request_id, user.must_change_password)
+        return Principal(
+            user.username,
+            Role(user.role),
+            address,
+            request_id,
+            user.must_change_password,
+            token_expires_at=claims.expires_at,
+        )
 
     async def _user_of(self, claims: Claims) -> User:
         async with self._database.reading() as session:

@@ -1,6 +1,7 @@
 """Who acts: the roles and the principal that every service call carries. Values only."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
 
@@ -43,3 +44,5 @@ class Principal:
     """Agents alone: the cluster whose TokenReview vouched for the token."""
     node: str = ""
     """Agents alone: the node that the token is bound to, where Kubernetes says so."""
+    token_expires_at: datetime | None = None
+    """Users alone: when the token ends, for what outlives a request."""

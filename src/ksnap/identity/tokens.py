@@ -7,7 +7,7 @@ or role raises the user's own, and the token is refused from then on. `iss` tell
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jwt
@@ -31,6 +31,7 @@ class Claims:
 
     username: str
     generation: int
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Tokens:
             raise invalid_token("it is not a token of this server") from error
         if now.timestamp() >= expires:
             raise invalid_token("it has expired")
-        return Claims(username, generation)
+        return Claims(username, generation, datetime.fromtimestamp(expires, UTC))
 
 
 def is_foreign(token: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
 
 from ksnap.errors import NotAuthenticated, NotPermitted
 from ksnap.identity.principal import Principal, Role
@@ -33,7 +34,10 @@ class Require:
     before_password_change: bool = False
 
     def __call__(self, request: Request, _documented: Annotated[object, Depends(_bearer)] = None) -> Principal:
-        found = principal_of(request)
+        return self.held_against(principal_of(request))
+
+    def held_against(self, found: Principal) -> Principal:
+        """The principal if it may act as the role."""
         if not found.role.may_act_as(self.role):
             raise NotPermitted(
                 "Your role may not do this",
@@ -68,9 +72,9 @@ def require(role: Role, *, before_password_change: bool = False) -> Require:
     return Require(role, before_password_change)
 
 
-def principal_of(request: Request) -> Principal:
+def principal_of(connection: HTTPConnection) -> Principal:
     """The principal that the middleware found, or NotAuthenticated."""
-    state = request.scope.get("state", {})
+    state = connection.scope.get("state", {})
     error = state.get("authentication_error")
     if isinstance(error, NotAuthenticated):
         raise error

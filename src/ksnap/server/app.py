@@ -30,6 +30,7 @@ from ksnap.server.routes.snap import (
     clusters,
     doctor,
     jobs,
+    progress,
     registries,
     registry_login,
     registry_push,
@@ -70,6 +71,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     checkpoint.router,
     registry_push.router,
     jobs.router,
+    progress.router,
 )
 
 
@@ -111,7 +113,7 @@ def _wrap(app: FastAPI, settings: ServerSettings) -> None:
             CORSMiddleware,
             allow_origins=list(settings.allowed_origins),
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "X-Request-Id"],
             expose_headers=_EXPOSED,
         )
     app.add_middleware(Standing)

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
@@ -50,6 +50,7 @@ def install(app: FastAPI) -> None:
     """Make FastAPI answer with the envelope only."""
     app.add_exception_handler(KsnapError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(WebSocketRequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
 
 
@@ -61,7 +62,7 @@ async def _ours(request: Request, error: Exception) -> Response:
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+    assert isinstance(error, RequestValidationError | WebSocketRequestValidationError)  # noqa: S101 - as above
     return response(InvalidInput("The request is not valid", details=_problems(error.errors())))
 
 

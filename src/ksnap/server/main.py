@@ -6,12 +6,21 @@ import sys
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from ksnap import __version__
 from ksnap.server.app import create_app
 from ksnap.server.logs import configure_logs
 from ksnap.server.memory import bound_arenas
+from ksnap.server.protocols import HttpProtocol, WebSocketProtocol
+from ksnap.server.services import Services
 from ksnap.settings import ServerSettings
+
+# A peer that is gone without a word is noticed; a busy one has time to answer.
+PING_EVERY_S = 30.0
+PONG_WITHIN_S = 60.0
+# For the close frames of those who follow progress; whoever is slower is cut off.
+FAREWELL_S = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -23,7 +32,8 @@ def run(settings: ServerSettings) -> None:
     """
     bound_arenas()
     configure_logs(settings.log_level, settings.log_format)
-    server = _Server(_config(settings))
+    app = create_app(settings)
+    server = _Server(_config(settings, app), app)
     # uvicorn handles both itself while it runs, and raises them once more when it has ended: that was a clean stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
@@ -33,9 +43,9 @@ def run(settings: ServerSettings) -> None:
     _log.info("server_stopped")
 
 
-def _config(settings: ServerSettings) -> uvicorn.Config:
+def _config(settings: ServerSettings, app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         ssl_certfile=settings.tls_cert_file,
@@ -45,12 +55,22 @@ def _config(settings: ServerSettings) -> uvicorn.Config:
         proxy_headers=False,  # ours trusts configured proxies alone
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
+        http=HttpProtocol,
+        ws=WebSocketProtocol,
+        ws_max_size=settings.body_limit_bytes,
+        ws_per_message_deflate=False,  # its frames are short, and go to many: compressing each costs more than it saves
+        ws_ping_interval=PING_EVERY_S,
+        ws_ping_timeout=PONG_WITHIN_S,
         lifespan="on",
     )
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens once it does: a port of 0 is known then only."""
+    """Says where it listens once it does: a port of 0 is known then only. Sends followers away before it stops."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -61,3 +81,8 @@ class _Server(uvicorn.Server):
             host, port = each.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             _log.info("server_started", url=f"{scheme}://{shown}:{port}", version=__version__)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        services: Services = self._app.state.services
+        await services.progress.end(FAREWELL_S)  # they would keep it open for the whole grace
+        await super().shutdown(sockets)

@@ -12,10 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 
 from ksnap.checkpoints.doctor import Doctor
 from ksnap.checkpoints.engine import EngineSettings
+from ksnap.checkpoints.feed import ProgressFeed
 from ksnap.checkpoints.images import Images
 from ksnap.checkpoints.node_images import NodeImages
 from ksnap.checkpoints.opening import Parts, open_checkpoints
@@ -33,6 +35,7 @@ from ksnap.identity.tokens import open_tokens
 from ksnap.identity.users import Users
 from ksnap.kube.connections import ClusterConnections
 from ksnap.oci.signing_keys import SigningKey
+from ksnap.server.connections import OpenConnections
 from ksnap.settings import ServerSettings
 from ksnap.store.blobs import Blobs, open_blobs
 from ksnap.store.database import Database, open_database
@@ -65,6 +68,8 @@ class Services:
     images: Images
     doctor: Doctor
     node_images: NodeImages
+    progress: ProgressFeed
+    progress_connections: OpenConnections
 
 
 @asynccontextmanager
@@ -133,6 +138,8 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             images=opened.images,
             doctor=opened.doctor,
             node_images=opened.node_images,
+            progress=opened.progress,
+            progress_connections=OpenConnections(settings.progress_connections, settings.progress_connections_user),
         )
 
 
@@ -153,9 +160,9 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def services_of(request: Request) -> Services:
-    """The services, for a route."""
-    return cast(Services, request.app.state.services)
+def services_of(connection: HTTPConnection) -> Services:
+    """The services, for a route: of a request or of a WebSocket."""
+    return cast(Services, connection.scope["app"].state.services)
 
 
 InServices = Annotated[Services, Depends(services_of)]

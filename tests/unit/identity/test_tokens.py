@@ -28,8 +28,8 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 def test_an_issued_token_verifies_until_its_end() -> None:
     token = TOKENS.issue("ann", "viewer", 3, NOW)
     assert token.expires_at == NOW + timedelta(hours=1)
-    assert TOKENS.verify(token.text, NOW) == Claims("ann", 3)
-    assert TOKENS.verify(token.text, token.expires_at - timedelta(seconds=1)) == Claims("ann", 3)
+    assert TOKENS.verify(token.text, NOW) == Claims("ann", 3, token.expires_at)
+    assert TOKENS.verify(token.text, token.expires_at - timedelta(seconds=1)) == Claims("ann", 3, token.expires_at)
     with pytest.raises(NotAuthenticated, match="not valid") as caught:
         TOKENS.verify(token.text, token.expires_at)
     assert "expired" in caught.value.details
@@ -89,7 +89,7 @@ def test_a_foreign_issuer_is_told_from_ours_and_from_nonsense() -> None:
 def test_a_key_is_made_once_and_is_private(tmp_path: Path) -> None:
     settings = ServerSettings(data_dir=tmp_path)
     token = open_tokens(settings).issue("ann", "viewer", 1, NOW)
-    assert open_tokens(settings).verify(token.text, NOW) == Claims("ann", 1)
+    assert open_tokens(settings).verify(token.text, NOW) == Claims("ann", 1, token.expires_at)
     assert stat.S_IMODE(os.stat(tmp_path / "token.key").st_mode) == 0o600
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ksnap.errors import ClusterNotFound, InsufficientStorage
 from ksnap.server import failures
@@ -118,6 +118,34 @@ async def test_a_list_of_addresses_may_stand_on_several_lines() -> None:
     headers = [("X-Forwarded-For", "203.0.113.5"), ("X-Forwarded-For", "198.51.100.1")]
     _status, _headers, body = await call(app, "/address", client="10.0.0.1", headers=headers)
     assert json.loads(body) == "198.51.100.1"
+
+
+async def test_a_connection_that_crashes_is_closed_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """Accepted or not: 1011, or 500 as the answer to the handshake."""
+    for accepts in (True, False):
+        sent: list[Message] = []
+
+        async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+            if accepts:  # noqa: B023 - called within its turn
+                await send({"type": "websocket.accept"})
+            raise RuntimeError("secret-4711")
+
+        async def sending(message: Message) -> None:
+            sent.append(message)  # noqa: B023 - as above
+
+        app = RequestContext(Unexpected(inner), trusted_proxies=(), metrics=RequestMetrics())
+        headers = [(b"x-request-id", b"abc")]
+        scope: Scope = {"type": "websocket", "path": "/ws", "headers": headers, "client": ("192.0.2.1", 1)}
+        await app(scope, None, sending)  # type: ignore[arg-type] # nothing is received
+        log = capsys.readouterr().out
+        assert "RuntimeError" in log
+        assert "connection_closed" in log
+        assert (b"x-request-id", b"abc") in sent[0]["headers"]
+        if accepts:
+            assert sent[-1] == {"type": "websocket.close", "code": 1011}
+        else:
+            assert sent[0]["status"] == 500
+            assert b"4711" not in sent[1]["body"]
 
 
 async def test_other_protocols_pass_through() -> None:

@@ -1,7 +1,8 @@
 """Token and limits, before a byte of the body is read (contract, section 9).
 
 A valid token counts on its user or node; no token, or one that is not valid, on the client's address. Whether a route
-needs a token is said by the route itself (`access`); here is only found out who asks.
+needs a token is said by the route itself (`access`); here is only found out who asks. A WebSocket counts once, as its
+handshake; a browser, which cannot set its headers, may bring the token as a subprotocol `bearer.<token>`.
 """
 
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from ksnap.server.services import Services
 EXEMPT = ("/health", "/health/live", "/health/ready")
 # A JWT of ours has some 700 bytes, a service account's some 1,500; what is longer is not even looked at.
 TOKEN_LIMIT = 8192
+BEARER = "bearer."
 
 
 class Admission:
@@ -28,7 +30,7 @@ class Admission:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
         try:
@@ -77,17 +79,27 @@ class Standing:
 
 async def _principal(services: Services, scope: Scope) -> Principal | None:
     """Who asks, None without a token, NotAuthenticated with one that is not valid."""
-    headers = Headers(scope=scope)
-    given = headers.get("authorization", "")
-    if not given:
+    headers, state = Headers(scope=scope), scope["state"]
+    token = token_of(scope)
+    if not token:
         return None
-    scheme, _, token = given.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip() or len(token) > TOKEN_LIMIT:
-        raise invalid_token("the header is not Authorization: Bearer <token>")
-    token, state = token.strip(), scope["state"]
     where = {"address": state["address"], "request_id": state["request_id"]}
     if not is_foreign(token):
         return await services.logins.authenticate(token, **where)
     # A review costs a call to a cluster: who has no request left must not cause one.
     await services.limits.check(services.limits.of_address(state["address"]), datetime.now(UTC))
     return await services.agents.principal(token, headers.get("x-ksnap-cluster", ""), **where)
+
+
+def token_of(scope: Scope) -> str:
+    """The token that came with a request or a handshake; empty if there is none."""
+    given = Headers(scope=scope).get("authorization", "")
+    if given:
+        scheme, _, token = given.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip() or len(token) > TOKEN_LIMIT:
+            raise invalid_token("the header is not Authorization: Bearer <token>")
+        return token.strip()
+    for each in scope.get("subprotocols", ()):
+        if each.startswith(BEARER) and len(each) <= TOKEN_LIMIT:
+            return str(each).removeprefix(BEARER)
+    return ""

@@ -1,7 +1,8 @@
 """The outermost layer: request id, client address, access log, metrics, the headers that every answer carries.
 
 The log line of a request names its method, route, status, time, user and address: no query, no header, no body, so
-no secret can be in it.
+no secret can be in it. A WebSocket has two lines: when it is accepted, and with its close code when it has ended; a
+refused one has a status, as any request.
 """
 
 import re
@@ -21,6 +22,9 @@ from ksnap.settings import Network
 
 _log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+ANSWERS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
+ABNORMAL = 1006
+"""What RFC 6455 calls a connection that ended without a close frame."""
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -37,7 +41,7 @@ class RequestContext:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -46,12 +50,24 @@ class RequestContext:
         state["request_id"] = request_id
         state["address"] = self._address(scope, headers)
         started = time.perf_counter()
-        status = 500
+        status = 500 if scope["type"] == "http" else ABNORMAL
+
+        async def receiving() -> Message:
+            nonlocal status
+            message = await receive()
+            if message["type"] == "websocket.disconnect" and status == ABNORMAL:
+                status = message["code"]
+            return message
 
         async def sending(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            if message["type"] == "websocket.close":
+                status = message.get("code", 1000)
+            if message["type"] == "websocket.accept":
+                _log.info("connection_opened", path=scope["path"][:300], address=state["address"])
+            if message["type"] in ANSWERS:
+                status = message.get("status", ABNORMAL)
+                message.setdefault("headers", [])
                 answer = MutableHeaders(scope=message)
                 answer["X-Request-Id"] = request_id
                 for name, value in {**SECURITY_HEADERS, **state.get("headers", {})}.items():
@@ -60,14 +76,25 @@ class RequestContext:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, receive, sending)
+                await self._app(scope, receiving, sending)
             finally:
                 self._finished(scope, status, time.perf_counter() - started)
 
     def _finished(self, scope: Scope, status: int, seconds: float) -> None:
+        principal: Any = scope["state"].get("principal")
+        username = principal.username if isinstance(principal, Principal) else ""
+        if scope["type"] == "websocket":
+            _log.info(
+                "connection_closed",
+                path=scope["path"][:300],
+                code=status,
+                seconds=round(seconds, 4),
+                username=username,
+                address=scope["state"]["address"],
+            )
+            return
         route = getattr(scope.get("route"), "path", "")
         self._metrics.observe(scope["method"], route, status, seconds)
-        principal: Any = scope["state"].get("principal")
         log = _log.debug if route.startswith(("/health", "/metrics")) else _log.info
         log(
             "request_answered",
@@ -75,7 +102,7 @@ class RequestContext:
             path=scope["path"][:300],
             status=status,
             seconds=round(seconds, 4),
-            username=principal.username if isinstance(principal, Principal) else "",
+            username=username,
             address=scope["state"]["address"],
         )
 
