@@ -491,6 +491,9 @@ func TestRealRestore(t *testing.T) {
 		if outcome := <-told; !strings.Contains(outcome, `"restored":true`) {
 			t.Error(outcome)
 		}
+		if question := <-told; !strings.Contains(question, `"op":"freeze"`) {
+			t.Error(question)
+		}
 		if output, err := target.run("kill", target.id, "KILL"); err != nil {
 			t.Error(output, err)
 		}

@@ -127,11 +127,11 @@ func (restore *Restore) run(ctx context.Context, args []string) error {
 		case <-time.After(killTime):
 			// It hangs in the kernel. What it left is looked for by cgroup and mount.
 		}
-		return refuse(DeadlineExceeded, "runc restore did not end in time%s", restore.quoteLog())
+		return refuse(DeadlineExceeded, "runc restore did not end in time%s", restore.quoteEnd())
 	}
 }
 
-// explain says why runc restore failed, in runc's words and with the end of CRIU's log.
+// explain says why runc restore failed, in runc's words and CRIU's.
 func (restore *Restore) explain(err error) error {
 	said := lastLogError(filepath.Join(restore.bundle.work(), restoreRuncLog))
 	if said == "" {
@@ -145,14 +145,18 @@ func (restore *Restore) explain(err error) error {
 // how its log ends.
 func (restore *Restore) quoteLog() string {
 	path := filepath.Join(restore.bundle.work(), restoreLogFile)
-	said := firstErrors(path, 8)
-	if said == "" {
-		said = readTail(path, 20)
+	if said := firstErrors(path, 8); said != "" {
+		return "\n" + said
 	}
-	if said == "" {
-		return ""
+	return restore.quoteEnd()
+}
+
+// quoteEnd is how CRIU's log ends: where a restore stands that does not.
+func (restore *Restore) quoteEnd() string {
+	if said := readTail(filepath.Join(restore.bundle.work(), restoreLogFile), 20); said != "" {
+		return "\n" + said
 	}
-	return "\n" + said
+	return ""
 }
 
 // lastLogError is the last error in a log of runc's.
