@@ -21,10 +21,9 @@ const (
 	maxLine = 64 << 10
 	// maxMessage keeps what we tell the agent well below a line's bound, whatever a log holds.
 	maxMessage = 8 << 10
-	// outcomeWait is how long the agent is waited for when it is told the outcome; the container waits for nothing else.
-	outcomeWait = time.Second
-	// endedWait is the same for a restored container's end: so long an agent that hangs holds up its deletion.
-	endedWait = 500 * time.Millisecond
+	// toldWait is how long an agent whose queue of connections is full holds up a start or a deletion. What it says to
+	// what it is told is not waited for.
+	toldWait = 500 * time.Millisecond
 )
 
 // Agent is the node's agent behind its unix socket: one request and one answer per connection, a line of JSON each.
@@ -114,38 +113,55 @@ func agentRefusal(answer prepareAnswer) error {
 func (agent Agent) Outcome(outcome outcomeRequest) error {
 	outcome.Version, outcome.Op = protocolVersion, "outcome"
 	outcome.Message = shorten(outcome.Message, maxMessage)
-	var answer struct{}
-	return agent.call(time.Now().Add(outcomeWait), outcome, &answer)
+	return agent.tell(outcome)
 }
 
 // Ended tells the agent of a restored container's end. Its loss costs one count of the agent's.
 func (agent Agent) Ended(ended endedRequest) error {
 	ended.Version, ended.Op = protocolVersion, "ended"
-	var answer struct{}
-	return agent.call(time.Now().Add(endedWait), ended, &answer)
+	return agent.tell(ended)
 }
 
-// call sends one line and reads one.
-func (agent Agent) call(deadline time.Time, request, answer any) error {
-	line, err := json.Marshal(request)
+// tell sends one line and leaves. It lies in the socket until the agent comes to it.
+func (agent Agent) tell(message any) error {
+	connection, err := agent.send(time.Now().Add(toldWait), message)
 	if err != nil {
-		return fmt.Errorf("request: %w", err)
+		return err
+	}
+	return connection.Close()
+}
+
+// send opens a connection with one line in it.
+func (agent Agent) send(deadline time.Time, message any) (net.Conn, error) {
+	line, err := json.Marshal(message)
+	if err != nil {
+		return nil, fmt.Errorf("request: %w", err)
 	}
 	if len(line) >= maxLine {
-		return fmt.Errorf("the request has %d bytes", len(line))
+		return nil, fmt.Errorf("the request has %d bytes", len(line))
 	}
 	dialer := net.Dialer{Deadline: deadline}
 	connection, err := dialer.Dial("unix", agent.Socket)
 	if err != nil {
+		return nil, err
+	}
+	if err = connection.SetDeadline(deadline); err == nil {
+		_, err = connection.Write(append(line, '\n'))
+	}
+	if err != nil {
+		_ = connection.Close()
+		return nil, err
+	}
+	return connection, nil
+}
+
+// call sends one line and reads one.
+func (agent Agent) call(deadline time.Time, request, answer any) error {
+	connection, err := agent.send(deadline, request)
+	if err != nil {
 		return err
 	}
 	defer connection.Close()
-	if err := connection.SetDeadline(deadline); err != nil {
-		return err
-	}
-	if _, err := connection.Write(append(line, '\n')); err != nil {
-		return err
-	}
 	reply, err := bufio.NewReader(io.LimitReader(connection, maxLine+1)).ReadBytes('\n')
 	switch {
 	case errors.Is(err, io.EOF) && len(reply) > maxLine:
