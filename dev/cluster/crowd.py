@@ -67,12 +67,12 @@ def up(layout: Layout, cache: Cache, crowd: Crowd) -> None:
     )
     _make(caller, "pods", _pods(crowd))
     _make(caller, "events", _events(crowd, caller.uids(f"/api/v1/pods?labelSelector={LABEL}")))
-    running = crowd.pods - len(range(0, crowd.pods, _PENDING_EVERY))
-
-    def run() -> bool:
-        return caller.count("/api/v1/pods", f"labelSelector={LABEL}&fieldSelector=status.phase=Running") >= running
-
-    wait_for(f"{running} pods run", run, timeout_s=_READY_S, explain=lambda: f"log: {layout.log / UNIT}")
+    wait_for(
+        "simulated pods run",
+        lambda: not caller.exists_any("/api/v1/pods", "fieldSelector=status.phase=Pending,spec.nodeName!="),
+        timeout_s=_READY_S,
+        explain=lambda: f"log: {layout.log / UNIT}",
+    )
     say(f"{crowd.nodes} nodes, {crowd.pods} pods and {crowd.events} events are simulated")
 
 
@@ -135,10 +135,9 @@ class _Caller:
                 if status >= 400 and status not in {404, 409}:
                     raise ClusterError(f"the API server says {status}: {answer[:300]!r}")
 
-    def count(self, path: str, query: str) -> int:
-        """How many there are, without reading them."""
-        found = self._json(f"{path}?limit=1&{query}")
-        return len(found["items"]) + int(found["metadata"].get("remainingItemCount", 0)) if found["items"] else 0
+    def exists_any(self, path: str, query: str) -> bool:
+        """Whether there is one, without reading all."""
+        return bool(self._json(f"{path}?limit=1&{query}")["items"])
 
     def exists(self, path: str) -> bool:
         return self._call("GET", path, None)[0] == 200
