@@ -275,7 +275,7 @@ async def test_a_list_that_is_out_of_step_says_so(
             assert (before.status, before.headers.get("Warning")) == (200, None)
             kubectl("-n", crowd, "create", "configmap", "unseen")
             async with asyncio.timeout(WAIT_S):
-                while "Warning" not in (after := await client.get(f"/configmap/{crowd}")).headers:
+                while "Warning" not in (after := await client.get(f"/configmap/{crowd}")).headers:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
             assert cut.met == 1
             assert after.headers["Warning"].startswith("110 ksnap ")
