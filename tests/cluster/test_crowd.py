@@ -1,6 +1,7 @@
 """Simulated nodes and pods in the real API server, few of them."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,9 @@ def test_a_small_crowd(cluster: ClusterInfo, kubectl: Kubectl) -> None:
     settings = read_settings()
     layout = Layout(settings)
 
-    def members(kind: str) -> list[dict[str, object]]:
-        found: list[dict[str, object]] = json.loads(kubectl("get", kind, "-A", "-l", crowd.LABEL, "-o", "json"))[
-            "items"
-        ]
-        return found
+    def members(kind: str) -> list[dict[str, Any]]:
+        said = kubectl("get", kind, "-A", "-l", crowd.LABEL, "-o", "json")
+        return list(json.loads(said)["items"])
 
     try:
         crowd.up(layout, Cache(settings.cache), crowd.Crowd(nodes=3, pods=20, events=8, namespaces=2))
