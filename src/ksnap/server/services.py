@@ -29,6 +29,8 @@ from ksnap.configuration.registries import Registries
 from ksnap.configuration.signing import open_signing_key
 from ksnap.configuration.token_reviews import ClusterReviews
 from ksnap.dashboard.csrf import CsrfTokens
+from ksnap.dashboard.selection.lists import Lists
+from ksnap.dashboard.selection.metrics import NoMetrics
 from ksnap.dashboard.service import Dashboard
 from ksnap.errors import InvalidInput
 from ksnap.identity.agents import Agents
@@ -38,6 +40,8 @@ from ksnap.identity.passwords import PasswordRule, Passwords
 from ksnap.identity.tokens import open_tokens
 from ksnap.identity.users import Users
 from ksnap.kube.connections import ClusterConnections
+from ksnap.kube.watch.cache import WatchSettings
+from ksnap.kube.watch.caches import WatchCaches
 from ksnap.oci.signing_keys import SigningKey
 from ksnap.server.connections import OpenConnections
 from ksnap.settings import CSRF_KEY_BYTES, ServerSettings, decoded_csrf_key
@@ -77,6 +81,7 @@ class Services:
     retention: Retention
     garbage: Collector
     dashboard: Dashboard
+    lists: Lists
     csrf: CsrfTokens
 
 
@@ -129,6 +134,13 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
         stack.push_async_callback(opened.retention.close)
         dashboard = Dashboard(clusters, connections, settings.default_cluster)
         stack.push_async_callback(dashboard.close)
+        watches = await stack.enter_async_context(
+            WatchCaches(
+                WatchSettings(
+                    idle_s=settings.watch_idle_s, fill_s=settings.watch_fill_s, stale_s=settings.watch_stale_s
+                )
+            )
+        )
         yield Services(
             settings=settings,
             database=database,
@@ -155,6 +167,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             retention=opened.retention,
             garbage=opened.garbage,
             dashboard=dashboard,
+            lists=Lists(watches, NoMetrics()),
             csrf=CsrfTokens(
                 decoded_csrf_key(settings.csrf_key)
                 if settings.csrf_key is not None

@@ -5,13 +5,14 @@ Each is served for the default cluster at /api/v1/..., and for a named one at /c
 
 from fastapi import APIRouter, FastAPI
 
-from ksnap.server.routes.dashboard import session
+from ksnap.server.routes.dashboard import lists, session
+from ksnap.server.routes.dashboard.first_words import by_first_word
 
-ROUTERS: tuple[APIRouter, ...] = (session.router,)
+ROUTERS: tuple[APIRouter, ...] = (session.router, lists.router)
 
 
 def include(app: FastAPI) -> None:
     """Serve them; the paths with a name are documented by a sentence, not once more."""
-    for router in ROUTERS:
+    for router in by_first_word(ROUTERS):
         app.include_router(router, prefix="/api/v1")
         app.include_router(router, prefix="/clusters/{cluster}/api/v1", include_in_schema=False)
