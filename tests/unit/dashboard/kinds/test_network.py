@@ -49,7 +49,7 @@ def test_external_endpoints_are_the_balancers_and_the_external_addresses() -> No
 
 
 def test_endpoints_are_those_of_all_slices() -> None:
-    slices = [
+    slices: list[dict[str, Any]] = [
         {
             "metadata": {"name": "web-1", "namespace": "shop"},
             "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
