@@ -5,9 +5,18 @@ Each is served for the default cluster at /api/v1/..., and for a named one at /c
 
 from fastapi import APIRouter, FastAPI
 
-from ksnap.server.routes.dashboard import lists, session
+from ksnap.server.routes.dashboard import access, cluster, config, custom, lists, network, session, storage
 
-ROUTERS: tuple[APIRouter, ...] = (session.router, lists.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    session.router,
+    lists.router,
+    network.router,
+    config.router,
+    storage.router,
+    access.router,
+    cluster.router,
+    custom.router,
+)
 
 
 def include(app: FastAPI) -> None:
