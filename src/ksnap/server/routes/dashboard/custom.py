@@ -24,8 +24,8 @@ async def definitions(request: Request, at: AsCaller) -> Response:
 
 
 @router.get("/crd/{crd}", summary="One definition, with its first objects")
-async def definition(services: InServices, at: AsCaller, crd: Crd) -> Response:
-    return json_answer(await read_definition(services.lists, at, crd))
+async def definition(request: Request, services: InServices, at: AsCaller, crd: Crd) -> Response:
+    return json_answer(await read_definition(services.lists, at, crd, fresh=wants_fresh(request)))
 
 
 # It stands before the route of one object: an object named `object` cannot be read (contract, section 14).
