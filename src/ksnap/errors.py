@@ -29,14 +29,14 @@ hold a secret: they travel to users, logs, progress events and the store. What a
 be kept to no such rule; its last lines are `output`, which only the job's own record and the one who asked get.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 
 class KsnapError(Exception):
     """Anything that ksnap itself reports as failed. `code` is the wire's stable word, `status` its HTTP status."""
 
-    code: ClassVar[str] = "INTERNAL_ERROR"
-    status: ClassVar[int] = 500
+    code: str = "INTERNAL_ERROR"
+    status: int = 500
 
     def __init__(self, message: str, *, details: str = "", hint: str = "", output: str = "") -> None:
         super().__init__(message)

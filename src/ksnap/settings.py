@@ -6,16 +6,18 @@ the environment. Lists are separated by commas.
 """
 
 import socket
+from base64 import b64decode
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ksnap.errors import InvalidInput
 
 Network = IPv4Network | IPv6Network
+CSRF_KEY_BYTES = 256
 
 
 class ServerSettings(BaseSettings):
@@ -90,6 +92,25 @@ class ServerSettings(BaseSettings):
     agent_service_account: str = "ksnap-agent"
     """Name of the agents' service account there: the only one whose tokens get the role agent."""
 
+    # Dashboard
+
+    default_cluster: str = ""
+    """Name of the configured cluster that `/api/v1/...` is about. Empty: the one named `default`, else the only one.
+    The others are at `/clusters/NAME/api/v1/...`."""
+
+    disable_csrf: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("disable_csrf", "KSNAP_DISABLE_CSRF", "KSNAP_DISABLE_CSRF_PROTECTION"),
+    )
+    """Take POST requests on the dashboard's paths without a token of `/api/v1/csrftoken/{action}`. Only for callers
+    that are no browsers."""
+
+    csrf_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("csrf_key", "KSNAP_CSRF_KEY", "CSRF_KEY")
+    )
+    """The key of those tokens: 256 bytes in base64, as the Kubernetes Dashboard has it. None: made of the key that
+    signs logins, so that servers which share that one share this one, too."""
+
     # Jobs
 
     dump_timeout_s: float = Field(default=600.0, gt=0, le=86400)
@@ -128,6 +149,10 @@ class ServerSettings(BaseSettings):
 
     rate_limit_agent: int = Field(default=600, ge=1)
     """Requests per clock hour of one node's agent: ten times the report a minute that it sends."""
+
+    rate_limit_dashboard: int = Field(default=100_000, ge=1)
+    """Requests per clock hour on the dashboard's paths (`/api/v1/...`), of one user, and from one address for those who
+    bring a Kubernetes token or none: a page asks for some lists every few seconds, in each of many tabs."""
 
     progress_connections_user: int = Field(default=20, ge=1)
     """Connections on which one user may follow progress (`/ws/progress`, `/progress/events`) at a time: a page in
@@ -175,6 +200,13 @@ class ServerSettings(BaseSettings):
 
     log_format: Literal["json", "console"] = "json"
     """One JSON object a line, for a log collector; or `console`, for eyes."""
+
+    @field_validator("csrf_key")
+    @classmethod
+    def _csrf_key_is_whole(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(decoded_csrf_key(value)) != CSRF_KEY_BYTES:
+            raise ValueError(f"csrf_key holds {CSRF_KEY_BYTES} bytes in base64")
+        return value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
@@ -237,6 +269,14 @@ class ServerSettings(BaseSettings):
                 hint="Correct KSNAP_ADMIN_PASSWORD_FILE",
             ) from error
         return SecretStr("".join(first_line))
+
+
+def decoded_csrf_key(key: SecretStr) -> bytes:
+    """The key's bytes; none where it is not base64."""
+    try:
+        return b64decode(key.get_secret_value(), validate=True)
+    except ValueError:
+        return b""
 
 
 def _split(text: str) -> tuple[str, ...]:

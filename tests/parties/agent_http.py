@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-import aiohttp
 from aiohttp import web
 
 from ksnap.agent.envelope import enveloped
@@ -21,6 +20,7 @@ from ksnap.kube.connection import ClusterConnection
 from ksnap.kube.credentials import Access, FixedAuthorization
 from ksnap.kube.pod_proxy import PodProxy
 from ksnap.kube.reviews import ServiceAccountTokens
+from ksnap.kube.sessions import Sessions
 from ksnap.node.client import AgentClient
 from ksnap.node.protocol import AGENT_PORT, AUDIENCE, AUTHORIZATION_HEADER, SERVER_SERVICE_ACCOUNT
 
@@ -41,10 +41,13 @@ def _api_server(agent: web.Application) -> web.Application:
     return app
 
 
-def _way_to_agent(base_url: str, session: aiohttp.ClientSession) -> PodProxy:
+def _connection(base_url: str) -> ClusterConnection:
     config = ClusterConfig(name="loopback", api_server_url=base_url, auth_type=AuthType.TOKEN)
     access = Access(base_url, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), FixedAuthorization())
-    connection = ClusterConnection(config, access, session)
+    return ClusterConnection(config, access, Sessions(access))
+
+
+def _way_to_agent(connection: ClusterConnection) -> PodProxy:
     tokens = ServiceAccountTokens(connection, namespace=NAMESPACE, account=SERVER_SERVICE_ACCOUNT, audience=AUDIENCE)
     return PodProxy(
         connection, namespace=NAMESPACE, pod=POD, port=AGENT_PORT, header=AUTHORIZATION_HEADER, tokens=tokens
@@ -62,7 +65,8 @@ async def agent_http(routes: Sequence[web.RouteDef]) -> AsyncIterator[AgentClien
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         host, port = runner.addresses[0][:2]
-        async with aiohttp.ClientSession() as session:
-            yield AgentClient(_way_to_agent(f"http://{host}:{port}", session))
+        connection = _connection(f"http://{host}:{port}")
+        yield AgentClient(_way_to_agent(connection))
+        await connection.close()
     finally:
         await runner.cleanup()

@@ -1,1 +1,4 @@
-"""The dashboard's services."""
+"""The Kubernetes Dashboard's handlers as a service: what a caller may see of a cluster, and do to it.
+
+Start at `context.py`: every call is made for somebody, at one cluster.
+"""

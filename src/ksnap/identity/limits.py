@@ -1,5 +1,7 @@
 """Requests per clock hour (contract, section 9): each user, each agent's node and each address without a token.
 
+The dashboard's pages ask often: there each user and address has another, generous budget beside this one.
+
 All windows end together, so counting is one dictionary that is thrown away at the full hour: less than any library's
 storage needs, and nothing to expire. Several servers on PostgreSQL share a table instead.
 """
@@ -111,12 +113,16 @@ class Limits:
         self._counters = counters
         self._settings = settings
 
-    def of_principal(self, principal: Principal) -> Budget:
+    def of_principal(self, principal: Principal, *, on_dashboard: bool = False) -> Budget:
+        if on_dashboard:
+            return Budget(f"dashboard:user:{principal.username}", self._settings.rate_limit_dashboard)
         if principal.role is Role.AGENT:
             return Budget(principal.username, self._settings.rate_limit_agent)
         return Budget(f"user:{principal.username}", self._settings.rate_limit_user)
 
-    def of_address(self, address: str) -> Budget:
+    def of_address(self, address: str, *, on_dashboard: bool = False) -> Budget:
+        if on_dashboard:
+            return Budget(f"dashboard:address:{network_of(address)}", self._settings.rate_limit_dashboard)
         return Budget(f"address:{network_of(address)}", self._settings.rate_limit_address)
 
     async def count(self, budget: Budget, now: datetime) -> Standing:

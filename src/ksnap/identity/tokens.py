@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jwt
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ksnap.errors import InvalidInput, NotAuthenticated
 from ksnap.settings import ServerSettings
@@ -63,6 +64,13 @@ class Tokens:
         text = jwt.encode(claims, self._private_key, algorithm=ALGORITHM, headers={"kid": self._key_id})
         return IssuedToken(text, expires_at)
 
+    def derived_key(self, purpose: str, length: int) -> bytes:
+        """A key for another purpose (HKDF, RFC 5869): servers that share their logins share it, too."""
+        secret = self._private_key.private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return HKDF(hashes.SHA256(), length, salt=None, info=f"ksnap {purpose}".encode()).derive(secret)
+
     def verify(self, token: str, now: datetime) -> Claims:
         """The claims of a token that we signed and that has not expired; else NotAuthenticated."""
         try:
@@ -79,6 +87,14 @@ class Tokens:
         if now.timestamp() >= expires:
             raise invalid_token("it has expired")
         return Claims(username, generation, datetime.fromtimestamp(expires, UTC))
+
+
+def is_ours(token: str) -> bool:
+    """Whether a token, unverified, says that this server issued it."""
+    try:
+        return bool(jwt.decode(token, options={"verify_signature": False}).get("iss") == ISSUER)
+    except (jwt.PyJWTError, ValueError):
+        return False
 
 
 def is_foreign(token: str) -> bool:

@@ -1,7 +1,7 @@
-"""One cluster's API server: one aiohttp session, JSON in and out, foreign errors turned into ours at this edge.
+"""One cluster's API server: JSON in and out, foreign errors turned into ours at this edge.
 
 Every call has a deadline: the cluster's `timeout_s` for a plain one; a stream has none for its whole, but one for
-the silence between two pieces.
+the silence between two pieces. `acting` gives the same connection for a user of the cluster instead of ksnap itself.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from typing import Any, Self
 import aiohttp
 import structlog
 
-from ksnap.errors import ClusterConnectionFailed
+from ksnap.errors import ClusterConnectionFailed, KsnapError
+from ksnap.kube.caller import Caller, Headers
 from ksnap.kube.cluster_config import ClusterConfig
 from ksnap.kube.credentials import Access, resolve
-from ksnap.kube.failures import from_exception, from_status
+from ksnap.kube.failures import from_exception, from_status, refusal
+from ksnap.kube.sessions import Sessions
 
-# More than a hundred at once to one API server is a fault of ours; uploads and event streams are long-lived.
-CONNECTIONS = 100
 ERROR_BODY_LIMIT = 64 * 1024
 MERGE_PATCH = "application/merge-patch+json"
 # A WebSocket may be silent for long: whether the other side is still there is asked so often.
@@ -29,16 +29,18 @@ CLOSE_S = 2.0
 MESSAGE_BYTES = 1 << 20
 
 Json = dict[str, Any]
+Params = Mapping[str, str] | Sequence[tuple[str, str]]
 log = structlog.get_logger(__name__)
 
 
 class ClusterConnection:
-    """Requests to one cluster. Made by `open`, closed by its owner."""
+    """Requests to one cluster. Made by `open`, closed by its owner; what `acting` makes is closed with it."""
 
-    def __init__(self, config: ClusterConfig, access: Access, session: aiohttp.ClientSession) -> None:
+    def __init__(self, config: ClusterConfig, access: Access, sessions: Sessions, caller: Caller | None = None) -> None:
         self.config = config
         self._access = access
-        self._session = session
+        self._sessions = sessions
+        self._caller = caller
 
     @classmethod
     async def open(cls, config: ClusterConfig) -> Self:
@@ -46,30 +48,41 @@ class ClusterConnection:
         access = await asyncio.to_thread(resolve, config)
         if not config.verify_ssl:
             log.warning("cluster_tls_not_verified", cluster=config.name)
-        connector = aiohttp.TCPConnector(ssl=access.tls, limit=CONNECTIONS)
-        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-        return cls(config, access, session)
+        return cls(config, access, Sessions(access))
+
+    def acting(self, caller: Caller) -> "ClusterConnection":
+        """The same cluster as this user. What the API server refuses is then a KubeRefusal, with its own status."""
+        return ClusterConnection(self.config, self._access, self._sessions, caller)
 
     async def close(self) -> None:
-        await self._session.close()
-        # TLS connections end one turn of the loop after the session's close (aiohttp, "Graceful shutdown").
-        await asyncio.sleep(0)
+        await self._sessions.close()
 
     @property
     def name(self) -> str:
         return self.config.name
 
-    async def get(self, path: str, *, what: str, params: Mapping[str, str] | None = None) -> Json:
+    async def get(self, path: str, *, what: str, params: Params | None = None) -> Json:
         return await self._json("GET", path, what=what, params=params)
 
-    async def post(self, path: str, body: Json, *, what: str) -> Json:
-        return await self._json("POST", path, what=what, body=body)
+    async def post(self, path: str, body: Json, *, what: str, params: Params | None = None) -> Json:
+        return await self._json("POST", path, what=what, body=body, params=params)
 
-    async def patch(self, path: str, body: Json, *, what: str) -> Json:
-        return await self._json("PATCH", path, what=what, body=body, content_type=MERGE_PATCH)
+    async def put(self, path: str, body: Json, *, what: str, params: Params | None = None) -> Json:
+        return await self._json("PUT", path, what=what, body=body, params=params)
 
-    async def delete(self, path: str, *, what: str, body: Json | None = None) -> Json:
-        return await self._json("DELETE", path, what=what, body=body)
+    async def patch(
+        self,
+        path: str,
+        body: Json | list[Json],
+        *,
+        what: str,
+        params: Params | None = None,
+        content_type: str = MERGE_PATCH,
+    ) -> Json:
+        return await self._json("PATCH", path, what=what, body=body, params=params, content_type=content_type)
+
+    async def delete(self, path: str, *, what: str, body: Json | None = None, params: Params | None = None) -> Json:
+        return await self._json("DELETE", path, what=what, body=body, params=params)
 
     async def _json(
         self,
@@ -77,8 +90,8 @@ class ClusterConnection:
         path: str,
         *,
         what: str,
-        params: Mapping[str, str] | None = None,
-        body: Json | None = None,
+        params: Params | None = None,
+        body: Json | list[Json] | None = None,
         content_type: str = "application/json",
     ) -> Json:
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
@@ -89,8 +102,14 @@ class ClusterConnection:
         ) as response:
             content = await response.read()
             if response.status >= 400:
-                raise from_status(response.status, content[:ERROR_BODY_LIMIT], self.name, what)
+                raise self.refused(response.status, content[:ERROR_BODY_LIMIT], what)
             return await asyncio.to_thread(json.loads, content) if len(content) > 1 << 20 else json.loads(content)
+
+    def refused(self, status: int, body: bytes, what: str) -> KsnapError:
+        """The error of a refused request, for those who use `request` themselves."""
+        if self._caller is not None:
+            return refusal(status, body, self.name, what, passed_on=self._caller.has_token)
+        return from_status(status, body, self.name, what)
 
     @asynccontextmanager
     async def request(
@@ -98,22 +117,20 @@ class ClusterConnection:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Params | None = None,
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         deadlines: aiohttp.ClientTimeout,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One exchange, whatever its status; failures of the connection come out as ours, inside the block too."""
         sent = {"Accept": "application/json", **(headers or {})}
-        if authorization := await self._authorization():
-            sent["Authorization"] = authorization
         try:
-            async with self._session.request(
+            async with self._sessions.of(self._caller).request(
                 method,
                 self._access.base_url + path,
                 params=params,
                 data=data,
-                headers=sent,
+                headers=[*sent.items(), *await self._identity()],
                 timeout=deadlines,
                 allow_redirects=False,
                 server_hostname=self._access.server_hostname,
@@ -134,7 +151,7 @@ class ClusterConnection:
             # Not `from error`: its text holds the whole address, and with it a command that may hold a secret.
             if error.status >= 400:
                 # The library drops a refusal's body; the status alone has to tell.
-                raise from_status(error.status, b"", self.name, what) from None
+                raise self.refused(error.status, b"", what) from None
             raise self._no_websocket(what) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise from_exception(error, self.name) from error
@@ -149,12 +166,11 @@ class ClusterConnection:
     async def _upgrade(
         self, path: str, *, params: Sequence[tuple[str, str]], protocols: Sequence[str]
     ) -> aiohttp.ClientWebSocketResponse:
-        authorization = await self._authorization()
-        return await self._session.ws_connect(
+        return await self._sessions.of(self._caller).ws_connect(
             self._access.base_url + path,
             params=params,
             protocols=protocols,
-            headers={"Authorization": authorization} if authorization else {},
+            headers=await self._identity(),
             heartbeat=HEARTBEAT_S,
             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
             max_msg_size=MESSAGE_BYTES,
@@ -168,5 +184,11 @@ class ClusterConnection:
             hint="A proxy in front of it must pass WebSockets on, with their protocol",
         )
 
-    async def _authorization(self) -> str:
-        return await asyncio.to_thread(self._access.authorization.header)
+    async def _identity(self) -> Headers:
+        """Who asks: ksnap, somebody by ksnap's right to impersonate, or the owner of a token."""
+        caller = self._caller
+        impersonation = caller.impersonation() if caller is not None else []
+        if caller is not None and caller.has_token:
+            return [("Authorization", f"Bearer {caller.token.get_secret_value()}"), *impersonation]
+        authorization = await asyncio.to_thread(self._access.authorization.header)
+        return [("Authorization", authorization), *impersonation] if authorization else impersonation

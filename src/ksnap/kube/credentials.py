@@ -62,6 +62,9 @@ class Access:
     tls: ssl.SSLContext
     authorization: Authorization
     server_hostname: str | None = None
+    tls_for_tokens: ssl.SSLContext | None = None
+    """For requests with somebody's token, where `tls` holds a client certificate: the API server looks at that first,
+    and would take whoever the token names for us."""
 
 
 def resolve(config: ClusterConfig) -> Access:
@@ -75,14 +78,16 @@ def resolve(config: ClusterConfig) -> Access:
 
 
 def _from_kubeconfig(config: ClusterConfig, kubeconfig: Kubeconfig) -> Access:
-    tls = _tls(config, kubeconfig.ca_pem)
+    tls, without_certificate = _tls(config, kubeconfig.ca_pem), None
     if kubeconfig.client_certificate_pem:
+        without_certificate = _tls(config, kubeconfig.ca_pem)
         _load_client_certificate(tls, kubeconfig)
     return Access(
         _base_url(config.api_server_url or kubeconfig.server),
         tls,
         FixedAuthorization(_kubeconfig_header(kubeconfig)),
         kubeconfig.tls_server_name or None,
+        without_certificate,
     )
 
 

@@ -2,6 +2,8 @@
 
 ClusterConnectionFailed        refused credentials, a missing right, an untrusted certificate: a person must act
 └── ClusterUnreachable         no connection, a time-out, 429, 5xx: may be over in a moment, a job tries again
+    └── ClusterTimedOut        no answer in time
+KubeRefusal                    what the API server refused to a caller: its own status, its own words
 """
 
 import json
@@ -11,7 +13,18 @@ from typing import Any
 
 import aiohttp
 
-from ksnap.errors import AlreadyExists, ClusterConnectionFailed, Conflict, InvalidInput, KsnapError, NotFound
+from ksnap.errors import (
+    AlreadyExists,
+    ClusterConnectionFailed,
+    Conflict,
+    InvalidInput,
+    KsnapError,
+    NotAuthenticated,
+    NotFound,
+    NotPermitted,
+    RateLimited,
+    TooLarge,
+)
 
 MESSAGE_LIMIT = 300
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
@@ -19,6 +32,56 @@ TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 class ClusterUnreachable(ClusterConnectionFailed):
     """The API server did not answer, or said that it cannot now."""
+
+
+class ClusterTimedOut(ClusterUnreachable):
+    """The API server did not answer in time."""
+
+
+_CODES = {
+    401: NotAuthenticated.code,
+    403: NotPermitted.code,
+    404: NotFound.code,
+    409: Conflict.code,
+    413: TooLarge.code,
+    429: RateLimited.code,
+}
+
+
+class KubeRefusal(KsnapError):
+    """The API server refused what somebody asked through ksnap (a `Status`, apimachinery's meta/v1).
+
+    `status` is the API server's. The text is for the caller alone: it may name what they may see, and no others.
+    """
+
+    def __init__(self, status: int, body: Mapping[str, Any], *, details: str = "") -> None:
+        self.reason = str(body.get("reason", ""))
+        self.api_message = str(body.get("message", "")) or f"the API server answered {status}"
+        super().__init__(self.api_message, details=details)
+        self.status = status
+        self.code = _CODES.get(status, InvalidInput.code if status < 500 else ClusterConnectionFailed.code)
+        self.body = body
+        """The Status; empty where something else answered."""
+
+    @classmethod
+    def forbidden(cls, verb: str, resource: str, *, group: str = "", namespace: str = "") -> "KubeRefusal":
+        """What the API server itself says to one who lacks a right, for what is answered from memory instead."""
+        qualified = f"{resource}.{group}" if group else resource
+        where = f' in the namespace "{namespace}"' if namespace else " at the cluster scope"
+        message = f'{qualified} is forbidden: cannot {verb} resource "{resource}" in API group "{group}"{where}'
+        details = {"kind": resource} | ({"group": group} if group else {})
+        body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message}
+        return cls(403, {**body, "reason": "Forbidden", "details": details, "code": 403})
+
+
+def refusal(status: int, body: bytes, cluster: str, what: str, *, passed_on: bool) -> KsnapError:
+    """The error of a request that was made for a caller, whose own token was `passed_on` or who is impersonated."""
+    parsed = _parsed(body)
+    told = parsed if parsed.get("kind") == "Status" else {}
+    ours = not passed_on and (status == 401 or "cannot impersonate resource" in str(told.get("message", "")))
+    if ours:
+        return from_status(status, body, cluster, what)  # ksnap's own account is at fault, not the caller
+    return KubeRefusal(status, told, details=f"{what} in cluster {cluster}")
 
 
 def from_exception(error: Exception, cluster: str) -> KsnapError:
@@ -30,7 +93,7 @@ def from_exception(error: Exception, cluster: str) -> KsnapError:
             hint="Give the cluster its CA (ca_cert), and an api_server_url that the certificate names",
         )
     if isinstance(error, TimeoutError):
-        return ClusterUnreachable(
+        return ClusterTimedOut(
             "The API server did not answer in time",
             details=f"cluster {cluster}",
             hint="Check that the API server runs; raise the cluster's timeout_s if it is far away",

@@ -21,7 +21,7 @@ from ksnap.server.middleware.admission import Admission, Standing
 from ksnap.server.middleware.body import BodyLimit
 from ksnap.server.middleware.context import RequestContext
 from ksnap.server.middleware.unexpected import Unexpected
-from ksnap.server.routes import health, prometheus
+from ksnap.server.routes import dashboard, health, prometheus
 from ksnap.server.routes.snap import (
     checkpoint,
     checkpoint_download,
@@ -99,6 +99,7 @@ def create_app(settings: ServerSettings, announce: Announce | None = None) -> Fa
     failures.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    dashboard.include(app)
     _wrap(app, settings)
     return app
 

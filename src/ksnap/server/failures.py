@@ -13,8 +13,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from ksnap.errors import InvalidInput, KsnapError, MethodNotAllowed, NotAuthenticated, NotFound, TooLarge, Unavailable
+from ksnap.server import dashboard_failures
+from ksnap.server.paths import is_dashboard
 
 _log = structlog.get_logger(__name__)
 # More would only repeat themselves; a list of a thousand items may be wrong in each.
@@ -41,6 +44,13 @@ def response(
     )
 
 
+def answer(scope: Scope, error: KsnapError, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer of a failure in the form of the path that was asked for."""
+    if is_dashboard(scope["path"]):
+        return dashboard_failures.response(error, scope, headers or {})
+    return response(error, headers)
+
+
 def unexpected(request_id: str) -> KsnapError:
     """What a client learns of an error in ksnap itself."""
     return KsnapError("Internal error", details=request_id)
@@ -58,17 +68,19 @@ async def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, KsnapError)  # noqa: S101 - Starlette's handlers are typed by the base class
     if error.status >= 500:
         _log.warning("request_failed", code=error.code, error=error.message, details=error.details, exc_info=error)
-    return response(error)
+    return answer(request.scope, error)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError | WebSocketRequestValidationError)  # noqa: S101 - as above
-    return response(InvalidInput("The request is not valid", details=_problems(error.errors())))
+    return answer(request.scope, InvalidInput("The request is not valid", details=_problems(error.errors())))
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
-    return response(_from_http(request, error), error.headers)
+    if is_dashboard(request.url.path) and error.status_code == 404:
+        return Response("404: Page Not Found", status_code=404, media_type="text/plain")
+    return answer(request.scope, _from_http(request, error), error.headers)
 
 
 def _from_http(request: Request, error: HTTPException) -> KsnapError:

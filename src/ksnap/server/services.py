@@ -26,6 +26,8 @@ from ksnap.configuration.clusters import Clusters
 from ksnap.configuration.registries import Registries
 from ksnap.configuration.signing import open_signing_key
 from ksnap.configuration.token_reviews import ClusterReviews
+from ksnap.dashboard.csrf import CsrfTokens
+from ksnap.dashboard.service import Dashboard
 from ksnap.errors import InvalidInput
 from ksnap.identity.agents import Agents
 from ksnap.identity.limits import Limits, MemoryCounters, SharedCounters
@@ -36,7 +38,7 @@ from ksnap.identity.users import Users
 from ksnap.kube.connections import ClusterConnections
 from ksnap.oci.signing_keys import SigningKey
 from ksnap.server.connections import OpenConnections
-from ksnap.settings import ServerSettings
+from ksnap.settings import CSRF_KEY_BYTES, ServerSettings, decoded_csrf_key
 from ksnap.store.blobs import Blobs, open_blobs
 from ksnap.store.database import Database, open_database
 from ksnap.store.encryption import Vault, open_vault
@@ -70,6 +72,8 @@ class Services:
     node_images: NodeImages
     progress: ProgressFeed
     progress_connections: OpenConnections
+    dashboard: Dashboard
+    csrf: CsrfTokens
 
 
 @asynccontextmanager
@@ -117,6 +121,8 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
                 agent_namespace=settings.agent_namespace,
             )
         )
+        dashboard = Dashboard(clusters, connections, settings.default_cluster)
+        stack.push_async_callback(dashboard.close)
         yield Services(
             settings=settings,
             database=database,
@@ -140,6 +146,13 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             node_images=opened.node_images,
             progress=opened.progress,
             progress_connections=OpenConnections(settings.progress_connections, settings.progress_connections_user),
+            dashboard=dashboard,
+            csrf=CsrfTokens(
+                decoded_csrf_key(settings.csrf_key)
+                if settings.csrf_key is not None
+                else tokens.derived_key("csrf", CSRF_KEY_BYTES),
+                required=not settings.disable_csrf,
+            ),
         )
 
 

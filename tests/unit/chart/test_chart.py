@@ -324,3 +324,19 @@ def test_bad_values_are_refused(refused: str) -> None:
 
 def test_manifest_path_is_the_references() -> None:
     assert manifest.MANIFEST.relative_to(manifest.ROOT).as_posix() == "SnapApi/snap-cluster-monitor-daemonset.yaml"
+
+
+def test_the_dashboard_has_rights_only_if_asked_for() -> None:
+    assert not [each for each in objects() if "dashboard" in each["metadata"]["name"]]
+    found = objects("--set", "dashboard.enabled=true", "--set", "dashboard.roles.viewer={view,metrics-reader}")
+    bindings = [
+        each for each in found if each["kind"] == "ClusterRoleBinding" and each["subjects"][0]["kind"] == "Group"
+    ]
+    granted = {(each["subjects"][0]["name"], each["roleRef"]["name"]) for each in bindings}
+    assert {("ksnap:administrator", "cluster-admin"), ("ksnap:operator", "edit")} <= granted
+    assert {("ksnap:viewer", "view"), ("ksnap:viewer", "metrics-reader")} <= granted
+    role = next(
+        each for each in found if each["kind"] == "ClusterRole" and each["metadata"]["name"] == "ksnap-dashboard"
+    )
+    groups = next(each for each in role["rules"] if each["resources"] == ["groups"])
+    assert groups["resourceNames"] == ["ksnap:administrator", "ksnap:operator", "ksnap:viewer"]

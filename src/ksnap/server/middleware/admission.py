@@ -2,19 +2,22 @@
 
 A valid token counts on its user or node; no token, or one that is not valid, on the client's address. Whether a route
 needs a token is said by the route itself (`access`); here is only found out who asks. A WebSocket counts once, as its
-handshake; a browser, which cannot set its headers, may bring the token as a subprotocol `bearer.<token>`.
+handshake; a browser, which cannot set its headers, may bring the token as a subprotocol `bearer.<token>`. The
+dashboard's paths have a budget of their own, and their tokens may be Kubernetes' own: the cluster looks at those.
 """
 
 from datetime import UTC, datetime
 
+from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ksnap.errors import KsnapError, NotAuthenticated
 from ksnap.identity.limits import OverLimit
 from ksnap.identity.principal import Principal
-from ksnap.identity.tokens import invalid_token, is_foreign
-from ksnap.server.failures import response
+from ksnap.identity.tokens import invalid_token, is_foreign, is_ours
+from ksnap.server.failures import answer
+from ksnap.server.paths import is_dashboard, is_sockjs
 from ksnap.server.services import Services
 
 EXEMPT = ("/health", "/health/live", "/health/ready")
@@ -37,25 +40,29 @@ class Admission:
             await self._admit(scope)
         except KsnapError as error:
             retry = {"Retry-After": str(error.retry_after_s)} if isinstance(error, OverLimit) else {}
-            await response(error, retry)(scope, receive, send)
+            await answer(scope, error, retry)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
     async def _admit(self, scope: Scope) -> None:
         services: Services = scope["app"].state.services
         state, now = scope["state"], datetime.now(UTC)
-        by_address = services.limits.of_address(state["address"])
-        if scope["path"] in EXEMPT:
+        if scope["path"] in EXEMPT or is_sockjs(scope["path"]):
             return  # without a look at the counters, whose database may be what is not healthy
+        on_dashboard = is_dashboard(scope["path"])
+        by_address = services.limits.of_address(state["address"], on_dashboard=on_dashboard)
         try:
-            principal = await _principal(services, scope)
-            state["principal"] = principal
+            if on_dashboard and is_passed_on(token := token_of(scope)):
+                principal, state["passed_on_token"] = None, SecretStr(token)
+            else:
+                principal = await _principal(services, scope)
+                state["principal"] = principal
         except NotAuthenticated as error:
             principal, state["authentication_error"] = None, error
         except KsnapError:
             await services.limits.count(by_address, now)  # a cluster that cannot be asked, at the asker's expense
             raise
-        budget = services.limits.of_principal(principal) if principal else by_address
+        budget = services.limits.of_principal(principal, on_dashboard=on_dashboard) if principal else by_address
         try:
             state["headers"] = (await services.limits.count(budget, now)).headers()
         except OverLimit as error:
@@ -72,9 +79,14 @@ class Standing:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             limits = scope["app"].state.services.limits
-            budget = limits.of_address(scope["state"]["address"])
+            budget = limits.of_address(scope["state"]["address"], on_dashboard=is_dashboard(scope["path"]))
             scope["state"]["headers"] = limits.unused(budget, datetime.now(UTC)).headers()
         await self._app(scope, receive, send)
+
+
+def is_passed_on(token: str) -> bool:
+    """Whether a token on the dashboard's paths goes to the API server as it is: all that does not say it is ours."""
+    return bool(token) and not is_ours(token)
 
 
 async def _principal(services: Services, scope: Scope) -> Principal | None:

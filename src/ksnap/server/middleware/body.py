@@ -5,7 +5,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ksnap.errors import InvalidInput, TooLarge
-from ksnap.server.failures import response
+from ksnap.server.failures import answer
 
 
 class BodyLimit:
@@ -45,4 +45,4 @@ class BodyLimit:
 
     async def _refuse(self, error: TooLarge | InvalidInput, scope: Scope, receive: Receive, send: Send) -> None:
         """The rest of the body is not read: the connection ends with the answer."""
-        await response(error, {"Connection": "close"})(scope, receive, send)
+        await answer(scope, error, {"Connection": "close"})(scope, receive, send)

@@ -6,7 +6,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ksnap.errors import KsnapError
-from ksnap.server.failures import response, unexpected
+from ksnap.server.failures import answer, unexpected
 from ksnap.server.middleware.context import ANSWERS
 
 _log = structlog.get_logger(__name__)
@@ -42,4 +42,4 @@ class Unexpected:
             if started:
                 raise
             ours = error if isinstance(error, KsnapError) else unexpected(scope["state"]["request_id"])
-            await response(ours)(scope, receive, send)
+            await answer(scope, ours)(scope, receive, send)

@@ -1,0 +1,20 @@
+"""Which paths belong to the dashboard (contract dashboard-api, section 14), with other callers and errors."""
+
+import re
+
+_DASHBOARD = re.compile(
+    r"/api/v1(/.*)?"
+    r"|/clusters/[^/]+/api/v1(/.*)?"
+    r"|/settings(/.*)?|/config/?|/systembanner/?"
+)
+_SOCKJS = re.compile(r"/api/sockjs(/.*)?")
+
+
+def is_dashboard(path: str) -> bool:
+    """Whether the dashboard's rules hold."""
+    return _DASHBOARD.fullmatch(path) is not None
+
+
+def is_sockjs(path: str) -> bool:
+    """SockJS: long polls that need no token, since what they carry proves itself."""
+    return _SOCKJS.fullmatch(path) is not None

@@ -1,0 +1,65 @@
+"""Every route of the dashboard asks who is there before it says anything else; the few that don't are named here."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.parties.server import RunningServer, running_server
+from tests.server.client import Client
+
+# Contract dashboard-api, section 2.
+WITHOUT_TOKEN = {
+    "GET /api/v1/csrftoken/{action}",
+    "POST /api/v1/login",
+}
+
+
+@pytest.fixture
+async def operations(admin: Client) -> list[tuple[str, str]]:
+    document: dict[str, Any] = (await admin.get("/openapi.json")).body
+    return [
+        (method.upper(), path)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if "dashboard" in operation.get("tags", ())
+    ]
+
+
+async def test_no_token_no_answer(anonymous: Client, operations: list[tuple[str, str]]) -> None:
+    assert operations
+    wrong = []
+    for method, path in operations:
+        if f"{method} {path}" in WITHOUT_TOKEN:
+            continue
+        action = path.split("/")[3]
+        token = (await anonymous.get(f"/api/v1/csrftoken/{action}")).body["token"]
+        filled = re.sub(r"{[^}]*}", "x", path)
+        headers = {"X-CSRF-TOKEN": token, "Content-Type": "application/json"}
+        async with anonymous.session.request(method, filled, data=b"{}", headers=headers) as answer:
+            if (answer.status, await answer.text()) != (401, "MSG_LOGIN_UNAUTHORIZED_ERROR"):
+                wrong.append(f"{method} {path}: {answer.status}")
+    assert wrong == []
+
+
+async def test_the_budget_is_not_that_of_the_snap_routes(anonymous: Client) -> None:
+    ours = await anonymous.get("/api/v1/csrftoken/login")
+    assert ours.headers["X-RateLimit-Limit"] == "100000"
+
+
+async def test_without_a_cluster_there_is_no_default_one(admin: Client) -> None:
+    async with admin.session.get("/api/v1/me") as answer:
+        assert (answer.status, "no cluster is configured" in await answer.text()) == (404, True)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running_server(tmp_path_factory.mktemp("no-cluster") / "data") as running:
+        yield running
+
+
+def test_a_key_of_the_wrong_length_is_refused_at_the_start(tmp_path_factory: pytest.TempPathFactory) -> None:
+    settings = {"KSNAP_CSRF_KEY": "c2hvcnQ="}
+    with pytest.raises(AssertionError, match="256 bytes"), running_server(tmp_path_factory.mktemp("key"), settings):
+        pass
