@@ -58,7 +58,7 @@ class ApiResource:
     plural: str
     kind: str
     namespaced: bool
-    names: frozenset[str]
+    names: frozenset[str] = frozenset()
     """Plural, singular, kind and short names, in lower case."""
 
     def path(self, namespace: str = "", name: str = "") -> str:
@@ -72,8 +72,9 @@ def find_resource(resources: list[ApiResource], word: str) -> ApiResource | None
     """What a word means, in any case: a kind, a plural, a singular or a short name, or `plural.group`."""
     word = word.lower()
     name, _, group = word.partition(".")
-    exact = [each for each in resources if group and each.group == group and name in each.names]
-    return (exact or [each for each in resources if word in each.names] or [None])[0]
+    if group:
+        return next((each for each in resources if each.group == group and name in each.names), None)
+    return next((each for each in resources if word in each.names), None)
 
 
 async def api_resources(connection: ClusterConnection) -> list[ApiResource]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from ksnap.kube.connection import ERROR_BODY_LIMIT, ClusterConnection
+from ksnap.kube.failures import ClusterTimedOut
 from ksnap.kube.pods import pods_path
 
 # Errors come as a Status, the log itself as text.
@@ -42,27 +43,35 @@ class LogOptions:
         return {"container": self.container} | {name: str(value) for name, value in given.items() if value is not None}
 
 
+class LogSilent(ClusterTimedOut):
+    """Nothing came for the time that was allowed; of a quiet log that is followed not even the answer's head comes."""
+
+
 @asynccontextmanager
 async def open_log(
     connection: ClusterConnection, namespace: str, pod: str, options: LogOptions, *, silence_s: float | None = None
 ) -> AsyncIterator[aiohttp.StreamReader]:
     """A log being read, until the block ends, and the read with it.
 
-    Refusals are raised before the block begins; a connection that breaks, or is silent for `silence_s` (the cluster's
-    timeout without it), raises ClusterUnreachable inside.
+    Refusals are raised before the block begins; a connection that breaks raises ClusterUnreachable inside, and one
+    that is silent for `silence_s` (the cluster's timeout without it) LogSilent.
     """
     timeout_s = connection.config.timeout_s
     deadlines = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=silence_s or timeout_s)
     path = pods_path(namespace, pod) + "/log"
-    async with connection.request(
-        "GET", path, params=options.query(), headers=ACCEPTED, deadlines=deadlines
-    ) as response:
-        if response.status >= 400:
-            body = await response.content.read(ERROR_BODY_LIMIT)
-            raise connection.refused(
-                response.status, body, f"log of container {options.container} of pod {namespace}/{pod}"
-            )
-        yield response.content
+    try:
+        async with connection.request(
+            "GET", path, params=options.query(), headers=ACCEPTED, deadlines=deadlines
+        ) as response:
+            if response.status >= 400:
+                body = await response.content.read(ERROR_BODY_LIMIT)
+                what = f"log of container {options.container} of pod {namespace}/{pod}"
+                raise connection.refused(response.status, body, what)
+            yield response.content
+    except ClusterTimedOut as error:
+        if not isinstance(error.__cause__, aiohttp.SocketTimeoutError):
+            raise
+        raise LogSilent(error.message, details=error.details, hint=error.hint) from error
 
 
 async def read_log(

@@ -19,8 +19,9 @@ from ksnap.kube.pods import get_pod
 FIRST_BYTES = 500_000
 # Of one that is read from its end: 5,000 lines of 3 KiB. Longer ones lose those in front, and the page says so.
 LAST_BYTES = 16 << 20
-# The API server's and the kubelet's own words (both answer 400): there is no log yet.
-_NO_LOG_YET = ("waiting to start", "does not have a host assigned")
+# The kubelet's own words, as the API server passes them on with 400: there is no log yet. (Of a pod without a node the
+# API server itself answers 200, and nothing.)
+_NO_LOG_YET = "waiting to start"
 _NO_PREVIOUS = ("previous terminated container", "not found")
 
 
@@ -100,7 +101,7 @@ def container_names(spec: Mapping[str, Any] | None, kind: str) -> list[str]:
 
 def is_no_log_yet(error: KubeRefusal) -> bool:
     """Whether it is refused only since the container has not started."""
-    return error.status == 400 and any(words in error.api_message for words in _NO_LOG_YET)
+    return error.status == 400 and _NO_LOG_YET in error.api_message
 
 
 def _is_no_previous(error: KubeRefusal) -> bool:
