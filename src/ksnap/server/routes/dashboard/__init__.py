@@ -5,9 +5,9 @@ Each is served for the default cluster at /api/v1/..., and for a named one at /c
 
 from fastapi import APIRouter, FastAPI
 
-from ksnap.server.routes.dashboard import logs, session
+from ksnap.server.routes.dashboard import log_follow, logs, session
 
-ROUTERS: tuple[APIRouter, ...] = (session.router, logs.router, logs.files)
+ROUTERS: tuple[APIRouter, ...] = (session.router, logs.router, logs.files, log_follow.router)
 
 
 def include(app: FastAPI) -> None:
