@@ -76,6 +76,7 @@ class Services:
     node_images: NodeImages
     progress: ProgressFeed
     progress_connections: OpenConnections
+    log_connections: OpenConnections
     dashboard: Dashboard
     lists: Lists
     csrf: CsrfTokens
@@ -158,6 +159,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             node_images=opened.node_images,
             progress=opened.progress,
             progress_connections=OpenConnections(settings.progress_connections, settings.progress_connections_user),
+            log_connections=OpenConnections(settings.log_connections, settings.log_connections_user),
             dashboard=dashboard,
             lists=Lists(watches, NoMetrics()),
             csrf=CsrfTokens(

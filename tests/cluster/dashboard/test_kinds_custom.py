@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import yaml
 
 from dev.cluster.errors import CommandError
 from dev.cluster.kubectl import Kubectl
@@ -216,6 +217,35 @@ def _event(tea: Tea, message: str, involved: Json) -> Json:
         "reason": "Tested",
         "type": "Normal",
     }
+
+
+async def test_an_export_is_what_the_list_selects(reader: Dashboard, kubectl: Kubectl, tea: Tea) -> None:
+    path = f"/crd/{tea.namespace}/{tea.cups}/object"
+    selected: dict[str, str | int] = {"filterBy": "name,cup-0", "sortBy": "d,name", "itemsPerPage": 2, "page": 1}
+    answer = await reader.get(path, export="yaml", **selected)
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{tea.cups}.yaml"'
+    exported = list(yaml.safe_load_all(answer.text))
+    for name, found in zip(("cup-09", "cup-08"), exported, strict=True):
+        whole = kubectl.get(tea.namespace, tea.cups, name)
+        whole["metadata"].pop("managedFields", None)
+        assert found == whole
+    as_json = json.loads((await reader.get(f"/crd/%20/{tea.cups}/object", export="json")).text)
+    assert (as_json["kind"], len(as_json["items"])) == ("List", CUPS + 1)
+    of_cluster = await reader.get(f"/crd/x/{tea.plates}/object", export="yaml")
+    assert [each["kind"] for each in yaml.safe_load_all(of_cluster.text)] == ["Plate"]
+    assert (await reader.get(path, export="xml")).status == 400
+
+
+async def test_an_export_is_never_a_part(dashboard: Dashboard, kubectl: Kubectl, tea: Tea) -> None:
+    definitions = rule("customresourcedefinitions", "get", group="apiextensions.k8s.io")
+    cups = rule("cups", "list", group=tea.group)
+    with account(kubectl, tea.other, rules=[cups], cluster_rules=[definitions]) as token:
+        limited = dashboard.as_token(token)
+        answer = await limited.get(f"/crd/{tea.other},{tea.namespace}/{tea.cups}/object", export="yaml")
+        mine = await limited.get(f"/crd/{tea.other}/{tea.cups}/object", export="yaml")
+    assert answer.status == 403
+    assert [each["metadata"]["name"] for each in yaml.safe_load_all(mine.text)] == ["far"]
 
 
 async def test_what_is_missing_is_404(reader: Dashboard, tea: Tea) -> None:

@@ -5,16 +5,32 @@ Each is served for the default cluster at /api/v1/..., and for a named one at /c
 
 from fastapi import APIRouter, FastAPI
 
-from ksnap.server.routes.dashboard import access, cluster, config, custom, lists, network, session, storage
+from ksnap.server.routes.dashboard import (
+    access,
+    cluster,
+    config,
+    custom,
+    lists,
+    log_follow,
+    logs,
+    network,
+    session,
+    storage,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     session.router,
     lists.router,
+    logs.router,
+    logs.files,
+    log_follow.router,
     network.router,
     config.router,
     storage.router,
     access.router,
     cluster.router,
+    # An object named `object` cannot be read: the list's path wins (contract, section 14).
+    custom.object_lists,
     custom.router,
 )
 
