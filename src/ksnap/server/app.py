@@ -53,6 +53,7 @@ _EXPOSED = (
     "Retry-After",
     "Deprecation",
     "ETag",
+    "Warning",
     "Accept-Ranges",
     "Content-Disposition",
     "Content-Range",

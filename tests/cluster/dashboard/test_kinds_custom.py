@@ -258,6 +258,20 @@ async def test_what_is_missing_is_404(reader: Dashboard, tea: Tea) -> None:
         assert (await reader.get(path)).status == 404, path
 
 
+async def test_a_definition_of_which_nothing_is_served(reader: Dashboard, kubectl: Kubectl, tea: Tea) -> None:
+    name = f"lids.{tea.group}"
+    unserved = _version("v1", served=False, storage=True)
+    kubectl.apply(_definition(tea.group, "lids", "Lid", "Namespaced", unserved))
+    try:
+        detail = await reader.ok(f"/crd/{name}")
+        listed = await reader.get(f"/crd/%20/{name}/object")
+    finally:
+        kubectl("delete", "crd", name, timeout_s=60)
+    assert (detail["version"], detail["objects"]["items"]) == ("v1", [])
+    assert [each["ErrStatus"]["code"] for each in detail["objects"]["errors"]] == [404]
+    assert listed.status == 404
+
+
 async def test_objects_need_a_right_of_their_own(dashboard: Dashboard, kubectl: Kubectl, tea: Tea) -> None:
     definitions = rule("customresourcedefinitions", "get", group="apiextensions.k8s.io")
     cups = rule("cups", "list", group=tea.group)
