@@ -17,6 +17,7 @@ from ksnap.server.routes.dashboard import (
     session,
     storage,
 )
+from ksnap.server.routes.dashboard.first_words import by_first_word
 
 ROUTERS: tuple[APIRouter, ...] = (
     session.router,
@@ -37,6 +38,6 @@ ROUTERS: tuple[APIRouter, ...] = (
 
 def include(app: FastAPI) -> None:
     """Serve them; the paths with a name are documented by a sentence, not once more."""
-    for router in ROUTERS:
+    for router in by_first_word(ROUTERS):
         app.include_router(router, prefix="/api/v1")
         app.include_router(router, prefix="/clusters/{cluster}/api/v1", include_in_schema=False)
