@@ -5,11 +5,12 @@ import re
 _DASHBOARD = re.compile(
     r"/api/v1(/.*)?"
     r"|/clusters/[^/]+/api/v1(/.*)?"
-    r"|/settings(/.*)?|/config/?|/systembanner/?"
+    r"|/settings(/.*)?|/config/?|/systembanner/?",
+    re.DOTALL,  # a path may hold whatever was percent-encoded
 )
 SOCKJS = "/api/sockjs"
-_SOCKJS = re.compile(rf"{SOCKJS}(/.*)?")
-_SOCKJS_SESSION = re.compile(rf"({SOCKJS}/)[^/]*/[^/]*(/[a-z_]*)")
+_SOCKJS = re.compile(rf"{SOCKJS}(/.*)?", re.DOTALL)
+_SOCKJS_SESSION = re.compile(rf"({SOCKJS}/)[^/]*/[^/]*(/[a-z_]*)", re.DOTALL)
 _SHOWN = 300
 
 

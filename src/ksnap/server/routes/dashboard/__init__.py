@@ -5,10 +5,35 @@ Each is served for the default cluster at /api/v1/..., and for a named one at /c
 
 from fastapi import APIRouter, FastAPI
 
-from ksnap.server.routes.dashboard import lists, session
+from ksnap.server.routes.dashboard import (
+    access,
+    cluster,
+    config,
+    custom,
+    lists,
+    log_follow,
+    logs,
+    network,
+    session,
+    storage,
+)
 from ksnap.server.routes.dashboard.first_words import by_first_word
 
-ROUTERS: tuple[APIRouter, ...] = (session.router, lists.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    session.router,
+    lists.router,
+    logs.router,
+    logs.files,
+    log_follow.router,
+    network.router,
+    config.router,
+    storage.router,
+    access.router,
+    cluster.router,
+    # An object named `object` cannot be read: the list's path wins (contract, section 14).
+    custom.object_lists,
+    custom.router,
+)
 
 
 def include(app: FastAPI) -> None:
