@@ -27,6 +27,8 @@ from ksnap.configuration.registries import Registries
 from ksnap.configuration.signing import open_signing_key
 from ksnap.configuration.token_reviews import ClusterReviews
 from ksnap.dashboard.csrf import CsrfTokens
+from ksnap.dashboard.selection.lists import Lists
+from ksnap.dashboard.selection.metrics import NoMetrics
 from ksnap.dashboard.service import Dashboard
 from ksnap.errors import InvalidInput
 from ksnap.identity.agents import Agents
@@ -36,6 +38,8 @@ from ksnap.identity.passwords import PasswordRule, Passwords
 from ksnap.identity.tokens import open_tokens
 from ksnap.identity.users import Users
 from ksnap.kube.connections import ClusterConnections
+from ksnap.kube.watch.cache import WatchSettings
+from ksnap.kube.watch.caches import WatchCaches
 from ksnap.oci.signing_keys import SigningKey
 from ksnap.server.connections import OpenConnections
 from ksnap.settings import CSRF_KEY_BYTES, ServerSettings, decoded_csrf_key
@@ -73,6 +77,7 @@ class Services:
     progress: ProgressFeed
     progress_connections: OpenConnections
     dashboard: Dashboard
+    lists: Lists
     csrf: CsrfTokens
 
 
@@ -123,6 +128,13 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
         )
         dashboard = Dashboard(clusters, connections, settings.default_cluster)
         stack.push_async_callback(dashboard.close)
+        watches = await stack.enter_async_context(
+            WatchCaches(
+                WatchSettings(
+                    idle_s=settings.watch_idle_s, fill_s=settings.watch_fill_s, stale_s=settings.watch_stale_s
+                )
+            )
+        )
         yield Services(
             settings=settings,
             database=database,
@@ -147,6 +159,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             progress=opened.progress,
             progress_connections=OpenConnections(settings.progress_connections, settings.progress_connections_user),
             dashboard=dashboard,
+            lists=Lists(watches, NoMetrics()),
             csrf=CsrfTokens(
                 decoded_csrf_key(settings.csrf_key)
                 if settings.csrf_key is not None

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 import msgspec
 import structlog
 
-from ksnap.errors import KsnapError, NotFound
+from ksnap.errors import KsnapError, NotFound, Unavailable
 from ksnap.kube.connection import ClusterConnection
 from ksnap.kube.failures import ClusterUnreachable
 from ksnap.kube.watch.decoding import Decoder
@@ -157,6 +157,12 @@ class WatchCache(Generic[R]):
             except KsnapError as error:
                 failures += 1
                 pause = self._stumbled(error, failures)
+            except Exception:
+                # The root of this work: its end would be the end of every other cache, and of the server.
+                log.exception("watch_crashed", cluster=self._connection.name, resource=str(self.resource))
+                self._version = ""
+                failures += 1
+                pause = self._stumbled(Unavailable("The watch has failed", details=str(self.resource)), failures)
             await asyncio.sleep(max(0.0, pause - (self._clock() - began)))
 
     def end(self, error: KsnapError) -> None:

@@ -11,6 +11,9 @@ from ksnap.dashboard.kinds.cluster.nodes import NODES, Node, allocated
 from ksnap.dashboard.kinds.common import as_record
 from ksnap.dashboard.kinds.custom.objects import custom_of, custom_row, list_body
 from ksnap.dashboard.kinds.pods import PODS
+from ksnap.dashboard.selection.views import Around
+from ksnap.kube.watch.decoding import Decoder
+from ksnap.kube.watch.strings import Strings
 
 NODE: dict[str, Any] = {
     "metadata": {"name": "n1"},
@@ -125,3 +128,18 @@ def test_custom_objects_are_of_their_definitions_kind() -> None:
     plain = custom_of(_definition(_version("v1", storage=True), scope="Cluster"))
     assert custom_row(plain, {"metadata": {"name": "mine"}})["typeMeta"] == {"kind": "cups.tea.example"}
     assert (plain.namespaced, scaled.namespaced) == (False, True)
+
+
+def test_printer_columns_come_with_the_list_but_for_ages() -> None:
+    columns = [
+        {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
+        {"name": "Last filled", "type": "date", "jsonPath": ".status.filled"},
+        {"name": "Colour", "type": "string", "jsonPath": ".spec.colour"},
+    ]
+    custom = custom_of(_definition({**_version("v1", storage=True), "additionalPrinterColumns": columns}))
+    table = {
+        "columnDefinitions": [{"name": each} for each in ("Name", "Size", "Last filled", "Colour")],
+        "rows": [{"cells": ["mine", 3, "5m", "blue"], "object": {"metadata": {"name": "mine"}}}],
+    }
+    record = Decoder(custom.kind.resource, Strings()).record(msgspec.json.encode(table))
+    assert custom.kind.full_row(record, Around("", {}))["columns"] == {"Size": 3, "Colour": "blue"}

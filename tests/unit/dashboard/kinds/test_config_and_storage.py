@@ -24,7 +24,9 @@ SECRET: dict[str, Any] = {
 
 
 def test_no_record_of_a_secret_holds_anything_secret() -> None:
-    decoded = Decoder(SECRETS.resource, Strings()).record(msgspec.json.encode(SECRET))
+    rows = [{"cells": ["x", "Opaque", 1, "5s"], "object": {"metadata": SECRET["metadata"]}}]
+    table = {"columnDefinitions": [{"name": each} for each in ("Name", "Type", "Data", "Age")], "rows": rows}
+    decoded = Decoder(SECRETS.resource, Strings()).record(msgspec.json.encode(table))
     for record in (decoded, as_record(SECRETS.resource, SECRET)):
         assert "aHVudGVyMg" not in repr(record)
         assert record.metadata.annotations == {"team": "a"}

@@ -1,19 +1,32 @@
-"""Objects of a custom resource: which resource a definition makes, its list and an object's detail."""
+"""Objects of a custom resource: which resource a definition makes, its list and an object's detail.
 
+The API server is asked for tables, as by `kubectl get`: it works out the printer columns, and
+objects that may be large stay there. `columns` are an addition of ours; the original has none.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ksnap.dashboard.kinds.cluster.definitions import DEFINITIONS, Definition
 from ksnap.dashboard.kinds.common import Json, as_record, row_of, section
-from ksnap.dashboard.kinds.plain import no_more
 from ksnap.dashboard.selection.kind import Kind
 from ksnap.dashboard.selection.shapes import Row
 from ksnap.dashboard.selection.views import Around
-from ksnap.kube.watch.records import Record
+from ksnap.kube.watch.records import Record, keep
 from ksnap.kube.watch.resource import Resource
+from ksnap.kube.watch.strings import Strings
 
 
 class CustomObject(Record, frozen=True):
-    """Nothing but metadata: what else there is only its definition knows."""
+    """What else there is only its definition knows."""
+
+    cells: tuple[Any, ...] = ()
+    """Of its table's row: the name, then the printer columns in the definition's order."""
+
+    def settle(self, strings: Strings) -> None:
+        super().settle(strings)
+        keep(self, "cells", strings.same(self.cells[1:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +34,8 @@ class Custom:
     """A definition, understood."""
 
     kind: Kind[CustomObject]
-    version: Json
-    """The shown version as the definition has it: subresources, schema, columns."""
+    shown: Json
+    """The version that is shown, as the definition has it."""
     list_kind: str
 
     @property
@@ -39,22 +52,37 @@ def custom_of(found: Json) -> Custom:
     """What a CustomResourceDefinition defines."""
     definition: Definition = as_record(DEFINITIONS.resource, found)
     spec, names = definition.spec, definition.spec.names
-    shown = definition.version.name
-    version: Json = next(
-        (each for each in section(found, "spec").get("versions") or () if each.get("name") == shown), {}
-    )
+    version = definition.version.name
+    versions: list[Json] = section(found, "spec").get("versions") or []
+    shown: Json = next((each for each in versions if each.get("name") == version), {})
     resource = Resource(
         names.plural,
         names.kind,
         CustomObject,
         group=spec.group,
-        version=shown,
+        version=version,
         namespaced=spec.scope == "Namespaced",
-        form="metadata",
+        form="table",
     )
-    scalable = "scale" in section(version, "subresources")
-    kind = Kind(resource, type_name=definition.metadata.name, row=no_more, scalable=scalable)
-    return Custom(kind, version, names.list_kind or f"{names.kind}List")
+    columns = _columns(shown)
+    kind = Kind(
+        resource,
+        type_name=definition.metadata.name,
+        row=lambda record, _around: _cells(record, columns),
+        scalable="scale" in section(shown, "subresources"),
+    )
+    return Custom(kind, shown, names.list_kind or f"{names.kind}List")
+
+
+def _columns(shown: Json) -> Sequence[str]:
+    """The names of the printer columns; empty for one that is no fact: the API server writes dates as ages."""
+    columns = shown.get("additionalPrinterColumns") or ()
+    return [each.get("name", "") if each.get("type") != "date" else "" for each in columns]
+
+
+def _cells(record: CustomObject, columns: Sequence[str]) -> Row:
+    cells = {name: cell for name, cell in zip(columns, record.cells, strict=False) if name}
+    return {"columns": cells} if cells else {}
 
 
 def custom_row(custom: Custom, found: Json) -> Row:
