@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ksnap.dashboard.kinds.common import Json, section, set_only
 from ksnap.dashboard.kinds.pods import Pod
 from ksnap.dashboard.kinds.workloads.pod_info import BESIDE, pod_info, pod_names, pods_of, status_by_pods
 from ksnap.dashboard.kinds.workloads.wire import Images, Template, images_of
@@ -58,3 +59,8 @@ DAEMON_SETS = Kind(
     metered=Metered("pod", pod_names(_pods)),
     restartable=True,
 )
+
+
+def daemon_set_detail(found: Json) -> Row:
+    """What a DaemonSetDetail has beyond the list's row."""
+    return set_only(labelSelector=section(found, "spec").get("selector"))

@@ -1,9 +1,10 @@
 """Deployments, and which of a Deployment's ReplicaSets is the new one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from ksnap.dashboard.kinds.common import Json, conditions, section, set_only
+from ksnap.dashboard.kinds.indexes import BY_OWNER
 from ksnap.dashboard.kinds.pods import Pod
 from ksnap.dashboard.kinds.workloads.pod_info import (
     BESIDE,
@@ -17,7 +18,7 @@ from ksnap.dashboard.kinds.workloads.replicated import REPLICA_SETS
 from ksnap.dashboard.kinds.workloads.wire import Replicated
 from ksnap.dashboard.selection.kind import Kind, Metered
 from ksnap.dashboard.selection.shapes import Row
-from ksnap.dashboard.selection.views import Around
+from ksnap.dashboard.selection.views import Around, View
 from ksnap.kube.watch.resource import Resource
 
 TEMPLATE_HASH = "pod-template-hash"
@@ -77,6 +78,16 @@ def new_replica_set(deployment: Json, replica_sets: Iterable[Json]) -> Json | No
     return min(
         equal, key=lambda each: (each["metadata"].get("creationTimestamp", ""), each["metadata"]["name"]), default=None
     )
+
+
+def old_replica_sets(deployment_uid: str, *, but: str) -> Callable[[View[Replicated], Around], Collection[Replicated]]:
+    """A Deployment's sets that should have replicas, `but` the new one's uid."""
+
+    def only(replica_sets: View[Replicated], _around: Around) -> Collection[Replicated]:
+        own = replica_sets.by(BY_OWNER, deployment_uid) if deployment_uid else ()
+        return [each for each in own if each.desired != 0 and each.metadata.uid != but]
+
+    return only
 
 
 def owned_by(owner: Json, found: Iterable[Json]) -> list[Json]:

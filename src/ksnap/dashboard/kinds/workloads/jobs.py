@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ksnap.dashboard.kinds.common import Condition, RawCondition, shown_conditions
+from ksnap.dashboard.kinds.common import Condition, Json, RawCondition, section, shown_conditions
 from ksnap.dashboard.kinds.pods import Pod
 from ksnap.dashboard.kinds.workloads.pod_info import BESIDE, controller_uid, pod_info, pod_names, pods_of
 from ksnap.dashboard.kinds.workloads.wire import Images, Template, images_of
@@ -109,3 +109,8 @@ JOBS = Kind(
     status=count_jobs,
     metered=Metered("pod", pod_names(_pods)),
 )
+
+
+def job_detail(found: Json) -> Row:
+    """What a JobDetail has beyond the list's row."""
+    return {"completions": section(found, "spec").get("completions")}

@@ -1,6 +1,6 @@
 """A pod's detail without what is read beside it (contract, section 15). Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
@@ -8,8 +8,10 @@ from ksnap.dashboard.kinds.common import Json, as_record, conditions, section, s
 from ksnap.dashboard.kinds.pod_status import container_state
 from ksnap.dashboard.kinds.pod_wire import State
 from ksnap.dashboard.kinds.pods import PODS
+from ksnap.dashboard.kinds.storage.claims import Claim
 from ksnap.dashboard.kinds.workloads.environment import Sources, environment
 from ksnap.dashboard.selection.shapes import Row, object_meta, type_meta
+from ksnap.dashboard.selection.views import Around, View
 
 
 def pod_detail(pod: Json, sources: Sources) -> Row:
@@ -92,3 +94,14 @@ def _claims(pod: Json) -> Iterable[str]:
             yield claim
         if "ephemeral" in volume:
             yield f"{pod['metadata']['name']}-{volume['name']}"
+
+
+def claims_of(pod: Json) -> Callable[[View[Claim], Around], Collection[Claim]]:
+    """The claims that a pod mounts, as far as they are there yet."""
+    namespace, names = section(pod, "metadata").get("namespace", ""), sorted(claim_names(pod))
+
+    def only(claims: View[Claim], _around: Around) -> Collection[Claim]:
+        found = [claims.get(namespace, each) for each in names]
+        return [each for each in found if each is not None]
+
+    return only

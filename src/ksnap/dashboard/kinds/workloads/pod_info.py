@@ -80,7 +80,7 @@ def status_by_pods(owners: Owners = itself) -> Callable[[View[R], Around], dict[
         pods, events = around.view(PODS.resource), around.view(EVENTS.resource)
         failed: set[str] = set()
         pending: set[str] = set()
-        for controller, group in pods.cache.objects.groups(_UNSETTLED_BY_CONTROLLER).items():
+        for controller, group in pods.objects.groups(_UNSETTLED_BY_CONTROLLER).items():
             seen = [pod for pod in group.values() if pods.sees(pod.metadata.namespace)]
             if any(warned(pod, events) for pod in seen):
                 failed.update(_listed(owners(controller, around), listed))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ksnap.dashboard.kinds.common import Json, section
 from ksnap.dashboard.kinds.pods import Pod
 from ksnap.dashboard.kinds.workloads.pod_info import BESIDE, pod_info, pod_names, pods_of, status_by_pods
 from ksnap.dashboard.kinds.workloads.wire import Replicated
@@ -53,3 +54,17 @@ STATEFUL_SETS = Kind(
     scalable=True,
     restartable=True,
 )
+
+
+def replica_set_detail(found: Json) -> Row:
+    """What a ReplicaSetDetail has beyond the list's row, but for what scales it."""
+    return {"selector": section(found, "spec").get("selector")}
+
+
+def replication_controller_detail(found: Json) -> Row:
+    return {"labelSelector": section(found, "spec", "selector")}
+
+
+def stateful_set_detail(_found: Json) -> Row:
+    """Nothing."""
+    return {}
