@@ -50,11 +50,9 @@ async def read_pod(
         **controller,
         "ownerChain": [each.row for each in owners],
         "metrics": metrics.result(),
-        "eventList": events.result().body,
-        "persistentVolumeClaimList": claims.result().body,
-        "errors": all_errors(
-            errors, around.result().errors, events.result().body["errors"], claims.result().body["errors"]
-        ),
+        "eventList": beside[0],
+        "persistentVolumeClaimList": beside[1],
+        "errors": all_errors(errors, around.result().errors, *(each["errors"] for each in beside)),
     }
 
 

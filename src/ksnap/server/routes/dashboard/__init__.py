@@ -5,9 +5,35 @@ Each is served for the default cluster at /api/v1/..., and for a named one at /c
 
 from fastapi import APIRouter, FastAPI
 
-from ksnap.server.routes.dashboard import lists, session
+from ksnap.server.routes.dashboard import (
+    access,
+    cluster,
+    config,
+    custom,
+    jobs,
+    lists,
+    network,
+    pods,
+    scaling,
+    session,
+    storage,
+    workloads,
+)
 
-ROUTERS: tuple[APIRouter, ...] = (session.router, lists.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    session.router,
+    lists.router,
+    pods.router,
+    workloads.router,
+    jobs.router,
+    scaling.router,
+    network.router,
+    config.router,
+    storage.router,
+    access.router,
+    cluster.router,
+    custom.router,
+)
 
 
 def include(app: FastAPI) -> None:
