@@ -1,6 +1,7 @@
 """Lists out of the watch cache, against `kubectl get -o json` of the real cluster."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,12 +13,14 @@ from tests.cluster.dashboard.client import Dashboard, account, rule
 from tests.cluster.namespaces import own_namespace
 
 PODS = 30
+UNPULLED = {"ErrImagePull", "ImagePullBackOff"}
 
 
 def _pod(name: str, cluster: ClusterInfo, number: int) -> dict[str, Any]:
     """A few that run, most that wait for a scheduler that there is not, one that cannot pull."""
     waits = {"schedulerName": "nobody"} if number % 10 else {}
-    image = "nowhere.invalid/x" if number == 20 else cluster.images["pause"]
+    pause = cluster.images["pause"]
+    image = f"{pause.partition('/')[0]}/not/there:1" if number == 20 else pause
     resources = {"requests": {"cpu": f"{number}m", "memory": "1Mi"}, "limits": {"memory": "16Mi"}}
     return {
         "apiVersion": "v1",
@@ -36,6 +39,20 @@ def _pod(name: str, cluster: ClusterInfo, number: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def all_seeing(kubectl: Kubectl, crowd: str) -> Iterator[str]:
+    """The token of one who may list everything that is listed here."""
+    kinds = ("pods", "events", "configmaps")
+    with account(kubectl, crowd, cluster_rules=[rule(each, "list") for each in kinds]) as token:
+        yield token
+
+
+@pytest.fixture
+async def lists(dashboard: Dashboard, all_seeing: str) -> Dashboard:
+    """Its client."""
+    return dashboard.as_token(all_seeing)
+
+
+@pytest.fixture(scope="module")
 def crowd(cluster: ClusterInfo, kubectl: Kubectl) -> Iterator[str]:
     """A namespace with thirty pods."""
     with own_namespace(kubectl) as namespace:
@@ -47,8 +64,8 @@ def crowd(cluster: ClusterInfo, kubectl: Kubectl) -> Iterator[str]:
         yield namespace
 
 
-async def test_pods_are_as_kubectl_says(dashboard: Dashboard, kubectl: Kubectl, crowd: str) -> None:
-    found = await dashboard.call("GET", f"/pod/{crowd}", headers={"Cache-Control": "no-cache"})
+async def test_pods_are_as_kubectl_says(lists: Dashboard, kubectl: Kubectl, crowd: str) -> None:
+    found = await lists.call("GET", f"/pod/{crowd}", headers={"Cache-Control": "no-cache"})
     expected = json.loads(kubectl("-n", crowd, "get", "pods", "-o", "json"))["items"]
     assert found.status == 200
     assert found.body["errors"] == []
@@ -88,16 +105,13 @@ def _compare(row: dict[str, Any], pod: dict[str, Any]) -> None:
 
 
 async def test_a_pod_that_cannot_pull_has_warnings_and_counts_as_failed(
-    dashboard: Dashboard, kubectl: Kubectl, crowd: str
+    lists: Dashboard, kubectl: Kubectl, crowd: str
 ) -> None:
-    kubectl("-n", crowd, "wait", "--for=jsonpath={.status.containerStatuses[0].state.waiting}", "pod/pod-20")
-    await _until_warned(dashboard, kubectl, crowd)
-    found = (
-        await dashboard.call("GET", f"/pod/{crowd}?filterBy=name,pod-20", headers={"Cache-Control": "no-cache"})
-    ).body
+    _wait_until_it_cannot_pull(kubectl, crowd)
+    found = (await lists.call("GET", f"/pod/{crowd}?filterBy=name,pod-20", headers={"Cache-Control": "no-cache"})).body
     assert found["listMeta"] == {"totalItems": 1}
     row = found["pods"][0]
-    assert row["status"] in {"ErrImagePull", "ImagePullBackOff"}
+    assert row["status"] in UNPULLED
     assert row["containerStatuses"] == [{"name": "main", "state": "Waiting", "ready": False}]
     reasons = [each["reason"] for each in row["warnings"]]
     assert "Failed" in reasons
@@ -108,21 +122,25 @@ async def test_a_pod_that_cannot_pull_has_warnings_and_counts_as_failed(
     assert found["status"] == {"running": 2, "pending": waiting, "failed": 1, "succeeded": 0, "terminating": 0}
 
 
-async def _until_warned(dashboard: Dashboard, kubectl: Kubectl, namespace: str) -> None:
-    pod = kubectl.get(namespace, "pod", "pod-20")["metadata"]["uid"]
-    for _ in range(60):
+def _wait_until_it_cannot_pull(kubectl: Kubectl, namespace: str) -> None:
+    """And until the kubelet has told why."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        pod = kubectl.get(namespace, "pod", "pod-20")
+        waiting = [each["state"].get("waiting", {}) for each in pod["status"].get("containerStatuses", [])]
         events = json.loads(kubectl("-n", namespace, "get", "events", "-o", "json"))["items"]
-        if any(each["involvedObject"]["uid"] == pod and each["type"] == "Warning" for each in events):
+        told = [each for each in events if each["involvedObject"]["uid"] == pod["metadata"]["uid"]]
+        if waiting and waiting[0].get("reason") in UNPULLED and any(each["type"] == "Warning" for each in told):
             return
     raise AssertionError("no warning about a pod that cannot pull its image")
 
 
-async def test_selection(dashboard: Dashboard, crowd: str) -> None:
+async def test_selection(lists: Dashboard, crowd: str) -> None:
     path = f"/pod/{crowd}"
     names = [f"pod-{number:02}" for number in range(PODS)]
 
     async def of(**query: str | int) -> list[str]:
-        return [each["objectMeta"]["name"] for each in (await dashboard.ok(path, **query))["pods"]]
+        return [each["objectMeta"]["name"] for each in (await lists.ok(path, **query))["pods"]]
 
     assert await of(sortBy="d,name", itemsPerPage=4, page=2) == names[::-1][4:8]
     assert await of(filterBy="name,pod-1", sortBy="a,name") == names[10:20]
@@ -130,49 +148,45 @@ async def test_selection(dashboard: Dashboard, crowd: str) -> None:
     assert await of(itemsPerPage=9223372036854775807, page=3) == []
     assert await of(itemsPerPage=0, page=1) == []
     assert await of(filterBy="name,a,b") == []
-    assert (await dashboard.ok(path, itemsPerPage=3, page=1))["listMeta"] == {"totalItems": PODS}
-    created = (await dashboard.ok(path))["pods"][0]["objectMeta"]["creationTimestamp"]
+    assert (await lists.ok(path, itemsPerPage=3, page=1))["listMeta"] == {"totalItems": PODS}
+    created = (await lists.ok(path))["pods"][0]["objectMeta"]["creationTimestamp"]
     assert "pod-00" in await of(filterBy=f"creationTimestamp,{created}")
-    repeated = await dashboard.get(f"{path}?filterBy=name,1&filterBy=name,pod-2")
+    repeated = await lists.get(f"{path}?filterBy=name,1&filterBy=name,pod-2")
     assert [each["objectMeta"]["name"] for each in repeated.body["pods"]] == ["pod-21"]
 
 
-async def test_what_is_not_understood(dashboard: Dashboard, crowd: str) -> None:
+async def test_what_is_not_understood(lists: Dashboard, crowd: str) -> None:
     for query in ("filterBy=creationTimestamp,x", "filterBy=name", "filterBy=color,red", "page=x", "sortBy=name"):
-        answer = await dashboard.get(f"/pod/{crowd}?{query}")
+        answer = await lists.get(f"/pod/{crowd}?{query}")
         assert (answer.status, answer.headers["Content-Type"]) == (400, "text/plain; charset=utf-8"), query
-    ignored = await dashboard.get(f"/pod/{crowd}?sortBy=d,color")
+    ignored = await lists.get(f"/pod/{crowd}?sortBy=d,color")
     assert ignored.status == 200
     assert ignored.headers["Warning"].startswith("299 ksnap ")
 
 
-async def test_namespaces_of_a_list(dashboard: Dashboard, kubectl: Kubectl, crowd: str) -> None:
+async def test_namespaces_of_a_list(lists: Dashboard, kubectl: Kubectl, crowd: str) -> None:
     with own_namespace(kubectl) as other:
-        some = await dashboard.ok(f"/configmap/{crowd},%20{other}")
+        some = await lists.ok(f"/configmap/{crowd},%20{other}")
         assert {each["objectMeta"]["namespace"] for each in some["items"]} == {crowd, other}
-        everything = await dashboard.ok("/configmap")
+        everything = await lists.ok("/configmap")
         assert {crowd, other, "kube-system"} <= {each["objectMeta"]["namespace"] for each in everything["items"]}
-        assert (await dashboard.ok("/configmap/%20"))["listMeta"] == everything["listMeta"]
+        assert (await lists.ok("/configmap/%20"))["listMeta"] == everything["listMeta"]
 
 
-async def test_a_change_is_there_at_once_for_who_asks_for_it(
-    dashboard: Dashboard, kubectl: Kubectl, crowd: str
-) -> None:
+async def test_a_change_is_there_at_once_for_who_asks_for_it(lists: Dashboard, kubectl: Kubectl, crowd: str) -> None:
     fresh = {"Cache-Control": "no-cache"}
-    await dashboard.ok(f"/configmap/{crowd}")
+    await lists.ok(f"/configmap/{crowd}")
     for number in range(5):
         kubectl("-n", crowd, "create", "configmap", f"new-{number}", "--from-literal=key=hidden")
-        found = (await dashboard.call("GET", f"/configmap/{crowd}", headers=fresh)).body["items"]
+        found = (await lists.call("GET", f"/configmap/{crowd}", headers=fresh)).body["items"]
         assert f"new-{number}" in [each["objectMeta"]["name"] for each in found]
     kubectl("-n", crowd, "delete", "configmap", "new-0")
-    found = (await dashboard.call("GET", f"/configmap/{crowd}", headers=fresh)).body["items"]
+    found = (await lists.call("GET", f"/configmap/{crowd}", headers=fresh)).body["items"]
     assert "new-0" not in [each["objectMeta"]["name"] for each in found]
 
 
-async def test_events(dashboard: Dashboard, kubectl: Kubectl, crowd: str) -> None:
-    answer = await dashboard.call(
-        "GET", f"/event/{crowd}?filterBy=reason,Scheduled", headers={"Cache-Control": "no-cache"}
-    )
+async def test_events(lists: Dashboard, kubectl: Kubectl, crowd: str) -> None:
+    answer = await lists.call("GET", f"/event/{crowd}?filterBy=reason,Scheduled", headers={"Cache-Control": "no-cache"})
     expected = {
         each["metadata"]["name"]: each
         for each in json.loads(kubectl("-n", crowd, "get", "events", "-o", "json"))["items"]
@@ -190,9 +204,9 @@ async def test_events(dashboard: Dashboard, kubectl: Kubectl, crowd: str) -> Non
         assert (row["count"], row["type"], row["sourceComponent"]) == (1, "Normal", "default-scheduler")
 
 
-async def test_two_callers_see_different_lists(dashboard: Dashboard, kubectl: Kubectl, crowd: str) -> None:
+async def test_two_callers_see_different_lists(lists: Dashboard, kubectl: Kubectl, crowd: str) -> None:
     with account(kubectl, crowd, rules=[rule("pods", "list")]) as here, account(kubectl, crowd) as nobody:
-        mine = dashboard.as_token(here)
+        mine = lists.as_token(here)
         in_it = await mine.ok(f"/pod/{crowd}")
         assert in_it["listMeta"]["totalItems"] == PODS
         # Events may not be listed: the pods are there, the refusal as well.
@@ -201,14 +215,14 @@ async def test_two_callers_see_different_lists(dashboard: Dashboard, kubectl: Ku
         assert {each["objectMeta"]["namespace"] for each in everywhere["pods"]} == {crowd}
         messages = [each["ErrStatus"]["message"] for each in everywhere["errors"]]
         assert any("pods is forbidden" in each and "cluster scope" in each for each in messages)
-        none = await dashboard.as_token(nobody).ok("/pod")
+        none = await lists.as_token(nobody).ok("/pod")
         assert (none["pods"], none["listMeta"]) == ([], {"totalItems": 0})
         assert none["status"] == {"running": 0, "pending": 0, "failed": 0, "succeeded": 0, "terminating": 0}
-        refused = await dashboard.as_token(here).ok("/pod/default")
+        refused = await lists.as_token(here).ok("/pod/default")
         assert (refused["pods"], len(refused["errors"])) == ([], 2)
-    assert (await dashboard.ok("/pod"))["listMeta"]["totalItems"] >= PODS
+    assert (await lists.ok("/pod"))["listMeta"]["totalItems"] >= PODS
 
 
-async def test_a_token_that_is_not_good(dashboard: Dashboard) -> None:
-    answer = await dashboard.as_token("nonsense").get("/pod")
+async def test_a_token_that_is_not_good(lists: Dashboard) -> None:
+    answer = await lists.as_token("nonsense").get("/pod")
     assert (answer.status, answer.text) == (401, "MSG_LOGIN_UNAUTHORIZED_ERROR")
