@@ -49,6 +49,13 @@ def reader(dashboard: Dashboard, token: str) -> Dashboard:
     return dashboard.as_token(token)
 
 
+async def fresh(reader: Dashboard, path: str) -> Any:
+    """What there is now, whatever the caches have heard of."""
+    answer = await reader.call("GET", path, headers=FRESH)
+    assert answer.status == 200, answer
+    return answer.body
+
+
 def wanted(kubectl: Kubectl, namespace: str, kind: str) -> dict[str, Json]:
     """What was made of a kind (a Deployment's sets carry no mark), by name."""
     found = kubectl("-n", namespace, "get", kind, "--selector", MARK, "--output=json")
@@ -104,8 +111,8 @@ async def test_pods_are_counted_by_their_controller(reader: Dashboard, thirty: s
         ("job", "job-00", {"succeeded": 1}),
         ("job", "job-01", {"failed": 1}),
     ):
-        in_list = (await reader.ok(f"/{kind}/{thirty}", filterBy=f"name,{name}"))[ITEMS[kind]]
-        in_detail = await reader.ok(f"/{kind}/{thirty}/{name}")
+        in_list = (await fresh(reader, f"/{kind}/{thirty}?filterBy=name,{name}"))[ITEMS[kind]]
+        in_detail = await fresh(reader, f"/{kind}/{thirty}/{name}")
         for found in (in_detail, *(each for each in in_list if each["objectMeta"]["name"] == name)):
             _, info = split(found)
             assert {key: info[key] for key in PHASES if info[key]} == counted, (kind, name)
@@ -113,7 +120,7 @@ async def test_pods_are_counted_by_their_controller(reader: Dashboard, thirty: s
 
 async def test_status_counts_the_whole_list(reader: Dashboard, thirty: str) -> None:
     """A pod whose image cannot be pulled is pending, and failed once there is a warning about it."""
-    for kind, least in (
+    for kind, counted in (
         ("deployment", {"running": MANY - 1, "failed": 1}),
         ("replicaset", {"running": MANY + MANY - 1, "failed": 1}),
         ("statefulset", {"running": MANY}),
@@ -122,14 +129,14 @@ async def test_status_counts_the_whole_list(reader: Dashboard, thirty: str) -> N
         ("job", {"pending": MANY - 2, "failed": 1, "succeeded": 1}),
         ("cronjob", {"running": MANY // 2, "failed": MANY // 2}),
     ):
-        answer = await reader.ok(f"/{kind}/{thirty}", filterBy="name,nothing-like-it")
+        answer = await fresh(reader, f"/{kind}/{thirty}?filterBy=name,nothing-like-it")
         assert answer["listMeta"] == {"totalItems": 0}
-        assert answer["status"] == {"running": 0, "pending": 0, "failed": 0, "succeeded": 0, **least}, kind
+        assert answer["status"] == {"running": 0, "pending": 0, "failed": 0, "succeeded": 0, **counted}, kind
 
 
 async def test_warnings_say_what_is_wrong(reader: Dashboard, thirty: str) -> None:
     for found in (
-        (await reader.ok(f"/deployment/{thirty}/deployment-01"))["pods"],
+        (await fresh(reader, f"/deployment/{thirty}/deployment-01"))["pods"],
         (await reader.ok(f"/deployment/{thirty}", filterBy="name,deployment-01"))["deployments"][0]["pods"],
     ):
         reasons = {each["reason"] for each in found["warnings"]}

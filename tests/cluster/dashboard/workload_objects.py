@@ -1,6 +1,8 @@
 """Thirty objects of each kind that runs pods. Next to none of them has a pod: replicas 0, suspended, on no node."""
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 from dev.cluster.info import ClusterInfo
@@ -8,6 +10,7 @@ from dev.cluster.kubectl import Kubectl
 
 Json = dict[str, Any]
 MANY = 30
+WAIT_S = 60
 MARK = "example.dev/workload"
 NEVER = "0 0 31 2 *"
 KINDS = {
@@ -38,12 +41,32 @@ def make(kubectl: Kubectl, cluster: ClusterInfo, namespace: str) -> None:
     made = [manifest(cluster, kind, number) for kind in KINDS for number in range(MANY)]
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
     kubectl("-n", namespace, "create", "--filename=-", stdin=listed, timeout_s=60)
-    seen = "--for=jsonpath={.status.observedGeneration}=1"
-    kinds = "deployment,replicaset,daemonset,poddisruptionbudget"
-    kubectl("-n", namespace, "wait", seen, kinds, "--all", "--timeout=60s", timeout_s=70)
+    _wait_until(lambda: _are_seen(kubectl, namespace), "controllers do not see what was made")
     ended = {"job/job-00": "Complete", "job/job-01": "Failed", "deployment/deployment-00": "Available"}
     for name, condition in ended.items():
         kubectl("-n", namespace, "wait", f"--for=condition={condition}", name, "--timeout=60s", timeout_s=70)
+    _wait_until(lambda: _is_warned_about(kubectl, namespace, "deployment-01-"), "no warning about a pod")
+
+
+def _wait_until(holds: Callable[[], bool], otherwise: str) -> None:
+    until = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < until, otherwise
+        time.sleep(0.5)
+
+
+def _are_seen(kubectl: Kubectl, namespace: str) -> bool:
+    """`kubectl wait` asks for one after the other, which takes a quarter of a minute."""
+    kinds = "deployment,replicaset,daemonset,poddisruptionbudget"
+    found = json.loads(kubectl("-n", namespace, "get", kinds, "--output=json"))["items"]
+    return all(each["status"].get("observedGeneration") == each["metadata"]["generation"] for each in found)
+
+
+def _is_warned_about(kubectl: Kubectl, namespace: str, pod: str) -> bool:
+    """Whether the kubelet has told that it cannot pull the image."""
+    about = "type=Warning,involvedObject.kind=Pod"
+    told = json.loads(kubectl("-n", namespace, "get", "events", "--field-selector", about, "--output=json"))["items"]
+    return any(each["involvedObject"]["name"].startswith(pod) for each in told)
 
 
 def manifest(cluster: ClusterInfo, kind: str, number: int) -> Json:

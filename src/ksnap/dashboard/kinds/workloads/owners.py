@@ -23,7 +23,7 @@ from ksnap.kube.failures import KubeRefusal
 from ksnap.kube.watch.records import Record
 from ksnap.kube.watch.resource import Resource
 
-# Owners of owners: chains of real operators have three or four; a ring of references must end, too.
+# Chains of real operators have three or four.
 LONGEST = 10
 WORKLOADS: Mapping[tuple[str, str], Kind[Any]] = {
     (each.resource.group, each.resource.kind): each
@@ -71,13 +71,14 @@ def controller_of(found: Json) -> Json | None:
 
 
 async def owner_chain(at: ClusterAsCaller, found: Json, errors: list[ErrStatus]) -> list[Owner]:
-    """The owners of an object, the nearest first. What may not be seen is told in `errors`."""
+    """The owners of an object, the nearest first. What may not be seen is told in `errors`. A ring of references, which
+    Kubernetes allows, ends where it would begin anew."""
     namespace = found.get("metadata", {}).get("namespace", "")
     chain: list[Owner] = []
     current: Json | None = found
     while current is not None and len(chain) < LONGEST:
         reference = controller_of(current)
-        if reference is None:
+        if reference is None or any(each.uid == reference.get("uid") for each in chain):
             break
         current = await _read(at, reference, namespace, errors)
         chain.append(_owner(reference, current))
