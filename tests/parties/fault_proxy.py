@@ -45,6 +45,11 @@ class Hang:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Keep the request until `release`, then pass it on as if nothing had been."""
+
+
+@dataclass(frozen=True, slots=True)
 class DropAfter:
     """Close the connection once so many bytes of the request's body were passed on."""
 
@@ -72,7 +77,7 @@ class Corrupt:
     offset: int = 0
 
 
-Action = Answer | Hang | Delay | DropAfter | CutAnswer | Corrupt
+Action = Answer | Hang | Hold | Delay | DropAfter | CutAnswer | Corrupt
 
 
 @dataclass(slots=True)
@@ -116,6 +121,7 @@ class FaultProxy:
         self.host = ""
         self.requests: list[SeenRequest] = []
         self.faults: list[Fault] = []
+        self._answering: dict[int, web.Request] = {}
         self._upstream = upstream.rstrip("/")
         self._session = session
         self._released = asyncio.Event()
@@ -124,11 +130,23 @@ class FaultProxy:
         self.faults.append(fault)
         return fault
 
+    @property
+    def open(self) -> int:
+        """Requests whose answer has not ended, and whose client is still there."""
+        return sum(each.transport is not None for each in self._answering.values())
+
     def release(self) -> None:
         """Let requests that hang end (their connections are closed)."""
         self._released.set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        self._answering[id(request)] = request
+        try:
+            return await self._handle(request)
+        finally:
+            del self._answering[id(request)]
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         path = request.raw_path
         self.requests.append(SeenRequest(request.method, path, dict(request.headers)))
         action = next((fault.action for fault in self.faults if fault.takes(request.method, path)), None)
@@ -139,6 +157,8 @@ class FaultProxy:
                 return web.Response(status=action.status, body=action.body, headers=dict(action.headers))
             case Hang(after_request_bytes=None):
                 await self._hang(request)
+            case Hold():
+                await self._released.wait()
             case Hang() | Delay() | DropAfter() | CutAnswer() | Corrupt() | None:
                 pass
         return await self._forward(request, action)

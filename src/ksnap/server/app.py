@@ -20,6 +20,7 @@ from ksnap.server.metrics import RequestMetrics
 from ksnap.server.middleware.admission import Admission, Standing
 from ksnap.server.middleware.body import BodyLimit
 from ksnap.server.middleware.context import RequestContext
+from ksnap.server.middleware.slash import TrailingSlash
 from ksnap.server.middleware.unexpected import Unexpected
 from ksnap.server.routes import dashboard, health, prometheus
 from ksnap.server.routes.snap import (
@@ -52,6 +53,7 @@ _EXPOSED = (
     "Retry-After",
     "Deprecation",
     "ETag",
+    "Warning",
     "Accept-Ranges",
     "Content-Disposition",
     "Content-Range",
@@ -108,6 +110,7 @@ def create_app(settings: ServerSettings, announce: Announce | None = None) -> Fa
 
 def _wrap(app: FastAPI, settings: ServerSettings) -> None:
     """The layers, from the innermost out."""
+    app.add_middleware(TrailingSlash)
     app.add_middleware(Unexpected)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
     app.add_middleware(Admission)

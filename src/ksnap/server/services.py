@@ -78,6 +78,7 @@ class Services:
     node_images: NodeImages
     progress: ProgressFeed
     progress_connections: OpenConnections
+    log_connections: OpenConnections
     retention: Retention
     garbage: Collector
     dashboard: Dashboard
@@ -164,6 +165,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             node_images=opened.node_images,
             progress=opened.progress,
             progress_connections=OpenConnections(settings.progress_connections, settings.progress_connections_user),
+            log_connections=OpenConnections(settings.log_connections, settings.log_connections_user),
             retention=opened.retention,
             garbage=opened.garbage,
             dashboard=dashboard,

@@ -15,12 +15,12 @@ _CLUSTER_KINDS = "ingressclass,persistentvolume,storageclass,clusterrole,cluster
 
 
 @contextmanager
-def thirty_of_each(kubectl: Kubectl, namespace: str) -> Iterator[str]:
-    """All of them; those without a namespace are named after it. They are gone when the block ends."""
-    manifests = [each for number in range(MANY) for each in _manifests(namespace, number)]
+def thirty_of_each(kubectl: Kubectl, namespace: str, *, many: int = MANY) -> Iterator[str]:
+    """All of them, or fewer; those without a namespace are named after it. They are gone when the block ends."""
+    manifests = [each for number in range(many) for each in _manifests(namespace, number)]
     try:
         kubectl("create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
-        bound = [f"persistentvolumeclaim/{namespace}-{number:02}" for number in range(0, MANY, 3)]
+        bound = [f"persistentvolumeclaim/{namespace}-{number:02}" for number in range(0, many, 3)]
         kubectl("-n", namespace, "wait", "--for=jsonpath={.status.phase}=Bound", "--timeout=60s", *bound, timeout_s=70)
         yield namespace
     finally:

@@ -6,6 +6,7 @@ and then dropped, so that ten thousand pods take some ten megabytes, and a page 
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from ksnap.dashboard.kinds.events import EVENTS, WARNINGS_BY_UID, warnings
@@ -138,7 +139,7 @@ PODS = Kind(
     type_name="pod",
     row=_row,
     items="pods",
-    properties=(text("status", lambda pod: pod.text),),
+    properties=(text("status", attrgetter("text")),),
     beside=(EVENTS.resource,),
     status=count_by_standing,
     metered=Metered("pod", _names, in_rows=True),

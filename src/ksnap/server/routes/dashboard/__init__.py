@@ -12,6 +12,8 @@ from ksnap.server.routes.dashboard import (
     custom,
     jobs,
     lists,
+    log_follow,
+    logs,
     network,
     pods,
     scaling,
@@ -23,16 +25,22 @@ from ksnap.server.routes.dashboard import (
 ROUTERS: tuple[APIRouter, ...] = (
     session.router,
     lists.router,
+    logs.router,
+    logs.files,
+    log_follow.router,
     pods.router,
     workloads.router,
     jobs.router,
-    scaling.router,
     network.router,
     config.router,
     storage.router,
     access.router,
     cluster.router,
+    # An object named `object` cannot be read: the list's path wins (contract, section 14).
+    custom.object_lists,
     custom.router,
+    # Last, for one of its paths begins with any kind.
+    scaling.router,
 )
 
 
