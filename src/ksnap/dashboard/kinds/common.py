@@ -12,7 +12,7 @@ import msgspec
 from ksnap.dashboard.selection.kind import Kind
 from ksnap.dashboard.selection.shapes import Row
 from ksnap.dashboard.selection.views import Around
-from ksnap.kube.watch.records import Part, Record
+from ksnap.kube.watch.records import Metadata, Part, Record
 from ksnap.kube.watch.resource import Resource
 from ksnap.kube.watch.strings import Strings
 
@@ -21,8 +21,11 @@ R = TypeVar("R", bound=Record)
 
 
 def as_record(resource: Resource[R], found: Json) -> R:
-    """One object as its list would hold it."""
-    record = msgspec.convert(found, resource.record)
+    """One object as its list would hold it: with its metadata alone, if nobody had thought of what is in it."""
+    try:
+        record = msgspec.convert(found, resource.record)
+    except msgspec.ValidationError:
+        record = resource.record(metadata=msgspec.convert(found.get("metadata") or {}, Metadata))
     record.settle(Strings())
     return record
 

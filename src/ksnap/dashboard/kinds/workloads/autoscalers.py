@@ -39,7 +39,7 @@ class AutoscalerSpec(Part, frozen=True):
     scale_target_ref: Target = Target()
     min_replicas: int | None = None
     max_replicas: int = 0
-    metrics: tuple[Metric, ...] = ()
+    metrics: tuple[Metric, ...] | None = None
 
 
 class AutoscalerStatus(Part, frozen=True):
@@ -60,7 +60,7 @@ class Autoscaler(Record, frozen=True):
     def settle(self, strings: Strings) -> None:
         super().settle(strings)
         spec = self.spec
-        keep(self, "target_cpu", _cpu(spec.metrics).target.average_utilization)
+        keep(self, "target_cpu", _cpu(spec.metrics or ()).target.average_utilization)
         keep(self, "current_cpu", _cpu(self.status.current_metrics or ()).current.average_utilization)
         keep(self, "spec", AutoscalerSpec(spec.scale_target_ref, spec.min_replicas, spec.max_replicas))
         keep(self, "status", _STATUS)
