@@ -74,6 +74,12 @@ async def test_a_slash_at_the_end_changes_nothing(anonymous: Client) -> None:
         assert answer.status == 404
 
 
+async def test_a_line_break_leads_out_of_nothing(anonymous: Client) -> None:
+    """Paths are judged as they are, before any route is found."""
+    async with anonymous.session.get(URL("/api/v1/csrftoken/a%0Ab", encoded=True)) as answer:
+        assert (answer.status, answer.headers["X-RateLimit-Limit"]) == (200, "100000")
+
+
 async def test_no_path_climbs(admin: Client) -> None:
     for dots in ("%2e%2e", "%2E"):
         path = URL(f"/api/v1/csrftoken/{dots}", encoded=True)

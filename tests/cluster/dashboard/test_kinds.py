@@ -227,6 +227,11 @@ async def test_a_service_type_and_a_secrets_type_are_filters(reader: Dashboard, 
     assert "hidden" not in json.dumps(typed)
 
 
+async def test_no_cache_keeps_a_secret(reader: Dashboard, thirty: str) -> None:
+    answer = await reader.get(f"/secret/{thirty}/{thirty}-00")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
 async def test_what_is_missing_is_404(reader: Dashboard, thirty: str) -> None:
     for shown in KINDS:
         path = f"/{shown.kind}/{thirty}/none" if shown.namespaced else f"/{shown.kind}/none"

@@ -20,14 +20,21 @@ LOOKS = 20
 
 @pytest.fixture(scope="module")
 def shop(kubectl: Kubectl, cluster: ClusterInfo) -> Iterator[str]:
-    """A namespace with two services, of which one has a pod."""
+    """A namespace with two services, of which one has a pod; and pods that reserve in all the ways there are."""
     with own_namespace(kubectl) as namespace:
-        manifests = [_pod(cluster), _service("web", {"app": "web"}), _service("nobody", {"app": "nobody"})]
+        manifests = [
+            _pod(cluster),
+            *_reserving(cluster),
+            _service("web", {"app": "web"}),
+            _service("nobody", {"app": "nobody"}),
+        ]
         manifests += [_service("outside", None), _ingress("to-web", "web"), _ingress("to-nobody", "nobody")]
         for each in manifests:
             each["metadata"]["namespace"] = namespace
         kubectl.apply(*manifests)
         kubectl.wait_ready(namespace, "web")
+        ended = "--for=jsonpath={.status.phase}=Failed"
+        kubectl("-n", namespace, "wait", ended, "pod/ended", "--timeout=30s", timeout_s=40)
         yield namespace
 
 
@@ -52,6 +59,39 @@ def _pod(cluster: ClusterInfo) -> Json:
         "metadata": {"name": "web", "labels": {"app": "web", "tier": "front"}},
         "spec": spec,
     }
+
+
+def _reserving(cluster: ClusterInfo) -> list[Json]:
+    """One with a sidecar, one whose init container needs the most and never starts, and one that has ended."""
+    pause = cluster.images["pause"]
+
+    def container(name: str, cpu: str, memory: str, **more: Any) -> Json:
+        resources = {"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": cpu, "memory": memory}}
+        return {"name": name, "image": pause, "resources": resources, **more}
+
+    main = container("main", "10m", "8Mi")
+    stuck = {"image": "nowhere.invalid/x", "imagePullPolicy": "Never"}
+    specs: dict[str, Json] = {
+        "beside": {
+            "initContainers": [container("sidecar", "7m", "4Mi", restartPolicy="Always")],
+            "containers": [main],
+        },
+        "stuck": {"initContainers": [container("init", "33m", "32Mi", **stuck)], "containers": [main]},
+        "ended": {
+            "activeDeadlineSeconds": 1,
+            "restartPolicy": "Never",
+            "containers": [container("main", "50m", "64Mi")],
+        },
+    }
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name},
+            "spec": {"terminationGracePeriodSeconds": 0, **spec},
+        }
+        for name, spec in specs.items()
+    ]
 
 
 def _service(name: str, selector: Json | None) -> Json:

@@ -21,11 +21,11 @@ R = TypeVar("R", bound=Record)
 
 
 def as_record(resource: Resource[R], found: Json) -> R:
-    """One object as its list would hold it: with its metadata alone, if nobody had thought of what is in it."""
+    """One object as its list would hold it."""
     try:
         record = msgspec.convert(found, resource.record)
-    except msgspec.ValidationError:
-        record = resource.record(metadata=msgspec.convert(found.get("metadata") or {}, Metadata))
+    except msgspec.ValidationError:  # as the watch caches do: what nobody had thought of has its metadata at least
+        record = resource.record(metadata=msgspec.convert(section(found, "metadata"), Metadata))
     record.settle(Strings())
     return record
 
