@@ -101,9 +101,9 @@ def create_app(settings: ServerSettings, announce: Announce | None = None) -> Fa
     )
     app.state.metrics = RequestMetrics()
     failures.install(app)
+    dashboard.include(app)  # first: its pages ask most often, and it knows at once what is not for it
     for router in ROUTERS:
         app.include_router(router)
-    dashboard.include(app)
     _wrap(app, settings)
     return app
 

@@ -21,6 +21,7 @@ from ksnap.server.routes.dashboard import (
     storage,
     workloads,
 )
+from ksnap.server.routes.dashboard.first_words import by_first_word
 
 ROUTERS: tuple[APIRouter, ...] = (
     session.router,
@@ -46,6 +47,6 @@ ROUTERS: tuple[APIRouter, ...] = (
 
 def include(app: FastAPI) -> None:
     """Serve them; the paths with a name are documented by a sentence, not once more."""
-    for router in ROUTERS:
+    for router in by_first_word(ROUTERS):
         app.include_router(router, prefix="/api/v1")
         app.include_router(router, prefix="/clusters/{cluster}/api/v1", include_in_schema=False)
