@@ -12,6 +12,9 @@ from tests.cluster.dashboard.client import READ_ALL, Dashboard, account
 from tests.cluster.dashboard.workload_answers import object_meta
 from tests.cluster.namespaces import own_namespace
 
+# The first test of a module waits for what all of them look at.
+pytestmark = pytest.mark.timeout(180)
+
 Json = dict[str, Any]
 MANY = 30
 RUNNING = ("pod-00", "pod-10")

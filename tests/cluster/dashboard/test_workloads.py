@@ -13,6 +13,9 @@ from tests.cluster.dashboard.workload_answers import detail, row
 from tests.cluster.dashboard.workload_objects import KINDS, MANY, MARK, make
 from tests.cluster.namespaces import own_namespace
 
+# The first test of a module waits for what all of them look at.
+pytestmark = pytest.mark.timeout(180)
+
 Json = dict[str, Any]
 ITEMS = {
     "deployment": "deployments",

@@ -13,6 +13,9 @@ from tests.cluster.dashboard.client import READ_ALL, Dashboard, account, rule
 from tests.cluster.dashboard.workload_objects import NEVER
 from tests.cluster.namespaces import own_namespace
 
+# The first test of a module waits for what all of them look at.
+pytestmark = pytest.mark.timeout(180)
+
 Json = dict[str, Any]
 ZEROS = {"running": 0, "pending": 0, "failed": 0, "succeeded": 0}
 FRESH = {"Cache-Control": "no-cache"}
