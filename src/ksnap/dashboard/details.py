@@ -96,3 +96,12 @@ def with_errors(answer: Answer, errors: list[ErrStatus]) -> Answer:
     known = answer.body["errors"]
     answer.body["errors"] = [*known, *(each for each in errors if each not in known)]
     return answer
+
+
+def all_errors(*parts: Iterable[ErrStatus]) -> list[ErrStatus]:
+    """What the parts of an answer lack, each told once."""
+    found: list[ErrStatus] = []
+    for each in (error for part in parts for error in part):
+        if each not in found:
+            found.append(each)
+    return found

@@ -10,12 +10,16 @@ from ksnap.server.routes.dashboard import (
     cluster,
     config,
     custom,
+    jobs,
     lists,
     log_follow,
     logs,
     network,
+    pods,
+    scaling,
     session,
     storage,
+    workloads,
 )
 from ksnap.server.routes.dashboard.first_words import by_first_word
 
@@ -25,6 +29,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     logs.router,
     logs.files,
     log_follow.router,
+    pods.router,
+    workloads.router,
+    jobs.router,
     network.router,
     config.router,
     storage.router,
@@ -33,6 +40,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     # An object named `object` cannot be read: the list's path wins (contract, section 14).
     custom.object_lists,
     custom.router,
+    # Last, for one of its paths begins with any kind.
+    scaling.router,
 )
 
 
