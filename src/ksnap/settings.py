@@ -111,6 +111,17 @@ class ServerSettings(BaseSettings):
     """The key of those tokens: 256 bytes in base64, as the Kubernetes Dashboard has it. None: made of the key that
     signs logins, so that servers which share that one share this one, too."""
 
+    system_banner: str = Field(default="", max_length=2000)
+    """A line that the dashboard's page shows to everyone, also before they log in. Empty: none."""
+
+    system_banner_severity: Literal["INFO", "WARNING", "ERROR"] = "INFO"
+    """How it looks."""
+
+    dashboard_log_level: Literal["NONE", "INFO", "DEBUG"] = "NONE"
+    """Whether each request and answer on the dashboard's paths is logged as the Kubernetes Dashboard does it, with the
+    bodies that cannot hold a secret (INFO), or with all bodies, tokens and passwords too (DEBUG: for finding a fault,
+    never for long). NONE: the server's own line per request, which has no body and no query, is all."""
+
     # Jobs
 
     dump_timeout_s: float = Field(default=600.0, gt=0, le=86400)

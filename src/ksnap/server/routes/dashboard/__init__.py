@@ -5,9 +5,30 @@ Each is served for the default cluster at /api/v1/..., and for a named one at /c
 
 from fastapi import APIRouter, FastAPI
 
-from ksnap.server.routes.dashboard import session
+from ksnap.server.routes.dashboard import (
+    appdeployment,
+    creations,
+    nodes,
+    older_login,
+    page_settings,
+    raw,
+    rollouts,
+    scale,
+    session,
+)
 
-ROUTERS: tuple[APIRouter, ...] = (session.router,)
+# The first that matches answers: paths that begin with a parameter come last.
+ROUTERS: tuple[APIRouter, ...] = (
+    session.router,
+    older_login.router,
+    page_settings.older_router,
+    raw.router,
+    scale.router,
+    appdeployment.router,
+    creations.router,
+    nodes.router,
+    rollouts.router,
+)
 
 
 def include(app: FastAPI) -> None:
@@ -15,3 +36,4 @@ def include(app: FastAPI) -> None:
     for router in ROUTERS:
         app.include_router(router, prefix="/api/v1")
         app.include_router(router, prefix="/clusters/{cluster}/api/v1", include_in_schema=False)
+    app.include_router(page_settings.root_router)
