@@ -115,7 +115,7 @@ class ServerSettings(BaseSettings):
     """A line that the dashboard's page shows to everyone, also before they log in. Empty: none."""
 
     system_banner_severity: Literal["INFO", "WARNING", "ERROR"] = "INFO"
-    """How it looks."""
+    """How that line looks: its colour and its sign."""
 
     dashboard_log_level: Literal["NONE", "INFO", "DEBUG"] = "NONE"
     """Whether each request and answer on the dashboard's paths is logged as the Kubernetes Dashboard does it, with the
@@ -181,8 +181,8 @@ class ServerSettings(BaseSettings):
     tens of thousands."""
 
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
-    """Networks whose `X-Forwarded-For` is believed. None by default: anyone could choose their own address
-    otherwise."""
+    """Networks whose `X-Forwarded-For` is believed, and in the dashboard's log also `X-Original-Forwarded-For` and
+    `X-Real-Ip`. None by default: anyone could choose their own address otherwise."""
 
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins (`https://host[:port]`) whose pages may call the API from a browser. None by default: our own page is

@@ -1,6 +1,7 @@
 """Applications out of a form or a file: all of it or nothing; and what a form is checked against before."""
 
 import json
+import secrets
 
 import pytest
 
@@ -85,6 +86,33 @@ async def test_a_file_of_several_objects(dashboard: Dashboard, kubectl: Kubectl,
         assert kubectl.get(other, "configmap", "one")["data"] == {"when": "x"}
     finally:
         kubectl("delete", "namespace", other, "--ignore-not-found", "--wait=false")
+
+
+async def test_a_file_with_a_kind_and_an_object_of_it(dashboard: Dashboard, kubectl: Kubectl, namespace: str) -> None:
+    """The API server serves the kind a moment after its definition."""
+    word = f"thing{secrets.token_hex(4)}"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{word}s.test.ksnap.dev"},
+        "spec": {
+            "group": "test.ksnap.dev",
+            "names": {"kind": word.capitalize(), "plural": f"{word}s", "singular": word},
+            "scope": "Namespaced",
+            "versions": [version],
+        },
+    }
+    thing = {"apiVersion": "test.ksnap.dev/v1", "kind": word.capitalize(), "metadata": {"name": "one"}}
+    content = f"{json.dumps(definition)}\n---\n{json.dumps(thing)}"
+    body = {"name": "f", "namespace": namespace, "content": content, "validate": True}
+    try:
+        answer = await dashboard.call("POST", "/appdeploymentfromfile", body)
+        assert answer.status == 201, answer
+        assert answer.body["objects"][1]["namespace"] == namespace
+    finally:
+        kubectl("delete", "crd", f"{word}s.test.ksnap.dev", "--ignore-not-found", "--wait=false")
 
 
 @pytest.mark.parametrize("validate", [True, False])

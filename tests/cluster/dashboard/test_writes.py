@@ -142,6 +142,25 @@ async def test_custom_resources(
     assert (await dashboard.call("DELETE", path)).status == 204
 
 
+@pytest.mark.thorough
+async def test_a_broken_aggregated_api_is_in_nobodys_way(
+    dashboard: Dashboard, kubectl: Kubectl, namespace: str
+) -> None:
+    """Thorough since no namespace of the cluster can be removed while it is there."""
+    name = "v1.broken.test.ksnap.dev"
+    service = {"name": "none", "namespace": namespace}
+    spec = {"group": name.partition(".")[2], "version": "v1", "service": service, "insecureSkipTLSVerify": True}
+    spec |= {"groupPriorityMinimum": 1, "versionPriority": 1}
+    metadata = {"name": name}
+    kubectl.apply({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": metadata, "spec": spec})
+    try:
+        unknown = await dashboard.get(RAW.format("unheardof", namespace, "x"))  # has all kinds read again
+        assert (unknown.status, "no such kind" in unknown.text) == (404, True), unknown
+        assert (await dashboard.ok(RAW.format("serviceaccount", namespace, "default")))["kind"] == "ServiceAccount"
+    finally:
+        kubectl("delete", "apiservice", name)
+
+
 async def test_a_namespace_and_its_csrf_token(dashboard: Dashboard, kubectl: Kubectl) -> None:
     """Contract, check 10, on the real routes."""
     name = f"test-{secrets.token_hex(4)}"
