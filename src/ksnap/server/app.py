@@ -36,6 +36,7 @@ from ksnap.server.routes.snap import (
     registries,
     registry_login,
     registry_push,
+    retention,
     signing,
     users,
 )
@@ -70,6 +71,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     doctor.router,
     checkpoint_download.router,
     checkpoint_nodes.router,
+    retention.router,
     checkpoint.router,
     registry_push.router,
     jobs.router,
