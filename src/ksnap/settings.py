@@ -182,7 +182,7 @@ class ServerSettings(BaseSettings):
 
     body_limit_bytes: int = Field(default=1 << 20, ge=1024)
     """Bytes that a request's body may have; the largest that makes sense, a kubeconfig with certificates, has some
-    tens of thousands."""
+    tens of thousands. On the dashboard's paths it is 3 MiB at least, as much as an API server takes for an object."""
 
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
     """Networks whose `X-Forwarded-For` is believed, and in the dashboard's log also `X-Original-Forwarded-For` and

@@ -1,5 +1,7 @@
 """Which kinds a cluster has, and how a path of ours names one: `deployment`, or `plural.group` for a custom resource.
 
+What kubectl takes is taken as well: plurals and short names, a group behind any of them.
+
 Read by aggregated discovery (Kubernetes' API concepts, "Aggregated discovery"): two requests for all groups, in which
 a broken aggregated API is only marked as stale. Remembered per cluster, read again when a name is not found or after
 some minutes. Where two groups have one kind (event, ingress), the core and Kubernetes' own groups come first.
@@ -8,7 +10,7 @@ some minutes. Where two groups have one kind (event, ingress), the core and Kube
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
@@ -64,6 +66,8 @@ class Kind:
     namespaced: bool
     verbs: frozenset[str] = frozenset()
     subresources: frozenset[str] = frozenset()
+    other_names: frozenset[str] = frozenset()
+    """The singular, the plural and short names, in lower case."""
 
     @property
     def version(self) -> str:
@@ -110,23 +114,29 @@ class Kinds:
     """All kinds of one cluster."""
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
-        self._by_kind: dict[str, Kind] = {}
-        self._by_resource: dict[str, Kind] = {}
-        for each in sorted(kinds, key=_rank):
-            self._by_kind.setdefault(each.kind.lower(), each)
-            self._by_resource[each.qualified.lower()] = each
+        self._all = sorted(kinds, key=_rank)
+        self._by_word: dict[str, Kind] = {}
+        # Where one group's kind is another's plural or short name, the kind is meant.
+        for each in self._all:
+            self._by_word.setdefault(each.kind.lower(), each)
+        for each in self._all:
+            for name in each.other_names:
+                self._by_word.setdefault(name, each)
 
     def named(self, word: str) -> Kind | None:
-        """By kind in any case, or by `plural.group`."""
-        word = word.lower()
-        return self._by_kind.get(word) or (self._by_resource.get(word) if "." in word else None)
+        """By kind, plural or short name in any case, with its group or without."""
+        name, _, group = word.lower().partition(".")
+        if group:
+            names = (each for each in self._all if each.group == group)
+            return next((each for each in names if name == each.kind.lower() or name in each.other_names), None)
+        return self._by_word.get(name)
 
     def of(self, group: str, kind: str) -> Kind | None:
         """By what an object says of itself."""
-        return next((each for each in self if each.group == group and each.kind == kind), None)
+        return next((each for each in self._all if each.group == group and each.kind == kind), None)
 
     def __iter__(self) -> Iterator[Kind]:
-        return iter(self._by_resource.values())
+        return iter(self._all)
 
 
 def parse_kinds(document: Mapping[str, Any]) -> list[Kind]:
@@ -144,19 +154,19 @@ def _add(found: dict[tuple[str, str], Kind], group: str, version: str, resource:
     plural, kind = str(resource["resource"]), str((resource.get("responseKind") or {}).get("kind", ""))
     known = found.get((group, plural))
     if known is not None:
-        found[group, plural] = Kind(
-            known.group,
-            (*known.versions, version),
-            known.kind,
-            known.plural,
-            known.namespaced,
-            known.verbs,
-            known.subresources,
-        )
+        found[group, plural] = replace(known, versions=(*known.versions, version))
     elif kind:
-        subresources = frozenset(str(each["subresource"]) for each in resource.get("subresources") or [])
-        namespaced, verbs = resource.get("scope") == "Namespaced", frozenset(resource.get("verbs") or [])
-        found[group, plural] = Kind(group, (version,), kind, plural, namespaced, verbs, subresources)
+        names = {plural, str(resource.get("singularResource", "")), *(resource.get("shortNames") or [])} - {""}
+        found[group, plural] = Kind(
+            group=group,
+            versions=(version,),
+            kind=kind,
+            plural=plural,
+            namespaced=resource.get("scope") == "Namespaced",
+            verbs=frozenset(resource.get("verbs") or []),
+            subresources=frozenset(str(each["subresource"]) for each in resource.get("subresources") or []),
+            other_names=frozenset(name.lower() for name in names),
+        )
 
 
 def _rank(kind: Kind) -> tuple[int, str, str]:

@@ -2,8 +2,9 @@
 
 import base64
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
 from tests.cluster.dashboard.client import Dashboard, account, configure, open_dashboard, rule
 from tests.cluster.dashboard.objects import Json, until
-from tests.parties.server import running_server
+from tests.parties.server import RunningServer, running_server
 
 pytestmark = pytest.mark.usefixtures("administrators_may_all")
 
@@ -79,7 +80,7 @@ async def test_a_drain_waits_for_a_budget(dashboard: Dashboard, kubectl: Kubectl
 
 @pytest.mark.thorough
 async def test_a_drain_that_is_cancelled_and_one_whose_time_is_up(
-    dashboard: Dashboard, kubectl: Kubectl, node: str, guarded: str
+    dashboard: Dashboard, dashboard_server: RunningServer, kubectl: Kubectl, node: str, guarded: str
 ) -> None:
     path = f"/node/{node}/drain"
     begun = await dashboard.call("PUT", path)
@@ -87,6 +88,10 @@ async def test_a_drain_that_is_cancelled_and_one_whose_time_is_up(
     await until("kept waits", lambda: _waits(dashboard, status, guarded))
     cancelled = await dashboard.call("DELETE", status)
     assert (cancelled.status, cancelled.body["status"]) == (200, "cancelled"), cancelled
+    begun = await dashboard.call("PUT", path)
+    _ask_like_another_server(dashboard_server, begun.body["id"])
+    ended = await until("cancelled", lambda: _ended(dashboard, f"{path}/{begun.body['id']}"))
+    assert ended["status"] == "cancelled"
     begun = await dashboard.call("PUT", path, {"timeout": 2_000_000_000})
     ended = await until("failed", lambda: _ended(dashboard, f"{path}/{begun.body['id']}"))
     assert (ended["status"], "The time is up (2 s)" in ended["message"]) == ("failed", True), ended
@@ -123,6 +128,12 @@ async def _own_server(
             configure(server, "dev", api_server_url=cluster.api_server, kubeconfig_content=kubeconfig)
         async with open_dashboard(server.url, server.token) as dashboard:
             yield dashboard, server.process.kill
+
+
+def _ask_like_another_server(server: RunningServer, drain_id: str) -> None:
+    """A cancellation that came to another server of the same database."""
+    with closing(sqlite3.connect(server.data_dir / "ksnap.db", timeout=10)) as database, database:
+        database.execute("UPDATE node_drains SET cancel_requested = 1 WHERE id = ?", (drain_id,))
 
 
 async def _waits(dashboard: Dashboard, path: str, namespace: str) -> Json | None:

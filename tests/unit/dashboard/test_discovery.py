@@ -8,13 +8,17 @@ from ksnap.dashboard.discovery import Kind, Kinds, parse_kinds
 from ksnap.errors import InvalidInput
 
 
-def resource(plural: str, kind: str, *, scope: str = "Namespaced", subresources: tuple[str, ...] = ()) -> Any:
+def resource(
+    plural: str, kind: str, *, scope: str = "Namespaced", subresources: tuple[str, ...] = (), short: str = ""
+) -> Any:
     subs = [{"subresource": each, "verbs": ["get"]} for each in subresources]
     return {
         "resource": plural,
         "responseKind": {"group": "", "version": "", "kind": kind},
         "scope": scope,
         "verbs": ["get", "list"],
+        "singularResource": kind.lower(),
+        "shortNames": [short] if short else [],
         **({"subresources": subs} if subs else {}),
     }
 
@@ -29,12 +33,22 @@ def document(*groups: tuple[str, dict[str, list[Any]]]) -> Any:
 
 EVERYTHING = document(
     ("events.k8s.io", {"v1": [resource("events", "Event")]}),
-    ("", {"v1": [resource("events", "Event"), resource("nodes", "Node", scope="Cluster"), resource("pods", "Pod")]}),
+    (
+        "",
+        {
+            "v1": [
+                resource("events", "Event"),
+                resource("nodes", "Node", scope="Cluster", short="no"),
+                resource("pods", "Pod", short="po"),
+            ]
+        },
+    ),
     ("extensions.example", {"v1": [resource("ingresses", "Ingress")]}),
     ("a.example", {"v1": [resource("deployments", "Deployment")]}),
     ("networking.k8s.io", {"v1": [resource("ingresses", "Ingress")]}),
     ("apps", {"v1": [resource("deployments", "Deployment", subresources=("scale", "status"))]}),
     ("shop.example", {"v2": [resource("carts", "Cart")], "v1": [resource("carts", "Cart")]}),
+    ("shop.example", {"v1": [resource("packets", "Packet", short="po"), resource("nos", "No")]}),
     ("broken.example", {"v1": []}),
 )
 
@@ -55,13 +69,19 @@ def known(word: str) -> Kind:
         ("ingresses.extensions.example", "ingresses.extensions.example"),
         ("deployment", "deployments.apps"),
         ("cart", "carts.shop.example"),
+        ("pods", "pods"),
+        ("PO", "pods"),
+        ("po.shop.example", "packets.shop.example"),
+        ("Cart.shop.example", "carts.shop.example"),
+        ("packet", "packets.shop.example"),
+        ("no", "nos.shop.example"),
     ],
 )
 def test_kubernetes_own_groups_come_first(word: str, qualified: str) -> None:
     assert known(word).qualified == qualified
 
 
-@pytest.mark.parametrize("word", ["", "pods", "unknown", "carts", "carts.other.example"])
+@pytest.mark.parametrize("word", ["", "unknown", "carts.other.example"])
 def test_what_is_no_kind(word: str) -> None:
     assert Kinds(parse_kinds(EVERYTHING)).named(word) is None
 
