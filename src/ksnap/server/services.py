@@ -29,9 +29,11 @@ from ksnap.configuration.registries import Registries
 from ksnap.configuration.signing import open_signing_key
 from ksnap.configuration.token_reviews import ClusterReviews
 from ksnap.dashboard.csrf import CsrfTokens
+from ksnap.dashboard.page_settings import PageSettings
 from ksnap.dashboard.selection.lists import Lists
 from ksnap.dashboard.selection.metrics import NoMetrics
 from ksnap.dashboard.service import Dashboard
+from ksnap.dashboard.writes.drains import Drains, open_drains
 from ksnap.errors import InvalidInput
 from ksnap.identity.agents import Agents
 from ksnap.identity.limits import Limits, MemoryCounters, SharedCounters
@@ -84,6 +86,8 @@ class Services:
     dashboard: Dashboard
     lists: Lists
     csrf: CsrfTokens
+    drains: Drains
+    page_settings: PageSettings
 
 
 @asynccontextmanager
@@ -142,6 +146,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
                 )
             )
         )
+        drains = await stack.enter_async_context(open_drains(database, settings.resolved_server_id))
         yield Services(
             settings=settings,
             database=database,
@@ -176,6 +181,8 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
                 else tokens.derived_key("csrf", CSRF_KEY_BYTES),
                 required=not settings.disable_csrf,
             ),
+            drains=drains,
+            page_settings=PageSettings(database),
         )
 
 

@@ -7,15 +7,23 @@ from fastapi import APIRouter, FastAPI
 
 from ksnap.server.routes.dashboard import (
     access,
+    appdeployment,
     cluster,
     config,
+    creations,
     custom,
     jobs,
     lists,
     log_follow,
     logs,
     network,
+    nodes,
+    older_login,
+    page_settings,
     pods,
+    raw,
+    rollouts,
+    scale,
     scaling,
     session,
     storage,
@@ -37,11 +45,19 @@ ROUTERS: tuple[APIRouter, ...] = (
     storage.router,
     access.router,
     cluster.router,
+    older_login.router,
+    page_settings.older_router,
+    raw.router,
+    scale.router,
+    appdeployment.router,
+    creations.router,
+    nodes.router,
     # An object named `object` cannot be read: the list's path wins (contract, section 14).
     custom.object_lists,
     custom.router,
     # Last, for one of its paths begins with any kind.
     scaling.router,
+    rollouts.router,
 )
 
 
@@ -50,3 +66,4 @@ def include(app: FastAPI) -> None:
     for router in by_first_word(ROUTERS):
         app.include_router(router, prefix="/api/v1")
         app.include_router(router, prefix="/clusters/{cluster}/api/v1", include_in_schema=False)
+    app.include_router(page_settings.root_router)
