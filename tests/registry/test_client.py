@@ -8,9 +8,9 @@ import pytest
 from pydantic import SecretStr
 
 from ksnap.errors import ImagePushFailed, InvalidInput, KsnapError, NotFound, RegistryConnectionFailed
+from ksnap.model.backoff import Backoff
 from ksnap.model.digest import Digest, sha256_digest
 from ksnap.model.registry_access import RegistryAccess
-from ksnap.registry.backoff import Backoff
 from ksnap.registry.blobs import Blobs
 from ksnap.registry.client import RegistryTimeouts, open_registry
 from ksnap.registry.manifests import Manifests

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ksnap.errors import ImagePushFailed
+from ksnap.model.backoff import Backoff
 from ksnap.model.checkpoint_image import PushedImage
 from ksnap.model.registry_access import RegistryAccess
-from ksnap.registry.backoff import Backoff
 from ksnap.registry.blobs import Blobs
 from ksnap.registry.client import open_registry
 from ksnap.registry.image_copy import Place, copy_image

@@ -18,7 +18,7 @@ import structlog
 from ksnap.agent.api_server import ApiServer, VersionGone
 from ksnap.agent.sightings import Sightings
 from ksnap.errors import KsnapError, Unavailable
-from ksnap.registry.backoff import Backoff
+from ksnap.model.backoff import Backoff
 
 log = structlog.get_logger()
 

@@ -16,10 +16,10 @@ import structlog
 from ksnap.agent.archive_source import ArchiveSource, in_thread, open_source
 from ksnap.criu.archive_rules import ArchiveLimits
 from ksnap.criu.packing import ArchivePacker, PackedArchive, compression_threads
+from ksnap.model.backoff import Backoff
 from ksnap.model.checkpoint_image import ArchiveFacts, PushedImage
 from ksnap.model.digest import parse_digest
 from ksnap.model.registry_access import RegistryAccess
-from ksnap.registry.backoff import Backoff
 from ksnap.registry.blobs import Blobs, StreamsRefused
 from ksnap.registry.client import RegistryClient, RegistryTimeouts, open_registry
 from ksnap.registry.failures import ConnectionLost, first_failure

@@ -13,9 +13,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import aiohttp
 
 from ksnap.errors import KsnapError, NotFound, RegistryConnectionFailed
+from ksnap.model.backoff import TRANSIENT
 from ksnap.model.digest import Digest
 from ksnap.registry import failures
-from ksnap.registry.backoff import TRANSIENT
 from ksnap.registry.client import RegistryClient, repeatable
 
 READ_BYTES = 1 << 18

@@ -19,11 +19,11 @@ import aiohttp
 
 from ksnap import __version__
 from ksnap.errors import ImagePushFailed, InvalidInput, KsnapError, RegistryConnectionFailed
+from ksnap.model.backoff import TRANSIENT, Backoff, retry_after_s
 from ksnap.model.registry_access import RegistryAccess
 from ksnap.registry import failures
 from ksnap.registry.addresses import resolve, same_origin
 from ksnap.registry.auth import RegistryAuth, TokenRequest, TokenResponse
-from ksnap.registry.backoff import TRANSIENT, Backoff, retry_after_s
 
 _MAX_ANSWER = 8 << 20
 _MAX_REDIRECTS = 5

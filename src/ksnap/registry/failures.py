@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from ksnap.errors import ImagePushFailed, KsnapError, NotFound, RegistryConnectionFailed
+from ksnap.model.backoff import TRANSIENT
 from ksnap.registry.auth import credentials_refused
-from ksnap.registry.backoff import TRANSIENT
 
 
 class ConnectionLost(ImagePushFailed):

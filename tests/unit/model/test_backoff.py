@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksnap.registry.backoff import Backoff, retry_after_s
+from ksnap.model.backoff import Backoff, retry_after_s
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 

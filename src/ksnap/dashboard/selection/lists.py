@@ -1,0 +1,116 @@
+"""The list engine: one call per list route, for every kind.
+
+answer = await lists.answer(PODS, who, namespaces="default", query=request.query_params.multi_items())
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ksnap.dashboard.selection.access import AsCaller, parse_namespaces, visible
+from ksnap.dashboard.selection.kind import Kind, counts
+from ksnap.dashboard.selection.metrics import MetricsSource
+from ksnap.dashboard.selection.pipeline import pick
+from ksnap.dashboard.selection.query import Selection, parse
+from ksnap.dashboard.selection.shapes import Row
+from ksnap.dashboard.selection.views import Around, View
+from ksnap.kube.watch.caches import WatchCaches
+from ksnap.kube.watch.records import Record
+from ksnap.kube.watch.resource import Resource
+
+R = TypeVar("R", bound=Record)
+
+NAMESPACES: Resource[Record] = Resource("namespaces", "Namespace", Record, namespaced=False)
+"""For the names alone; the kind of the same name has a record of its own, and so a cache."""
+# Who may not list a resource everywhere is asked about for so many namespaces, the first by name.
+MOST_NAMESPACES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A list as it goes out."""
+
+    body: Row
+    warnings: tuple[str, ...] = ()
+    """For headers `Warning`: what of the query was ignored."""
+    age_s: float = 0.0
+    """Seconds since the data was last in step with the cluster; 0 while it is."""
+
+
+class Lists:
+    """Answers lists from the watch caches."""
+
+    def __init__(self, caches: WatchCaches, metrics: MetricsSource) -> None:
+        self.caches = caches
+        self._metrics = metrics
+
+    async def answer(
+        self,
+        kind: Kind[R],
+        who: AsCaller,
+        *,
+        namespaces: str = "",
+        query: Iterable[tuple[str, str]] = (),
+        fresh: bool = False,
+        only: Callable[[View[R], Around], Collection[R]] | None = None,
+        also: Sequence[Resource[Any]] = (),
+    ) -> Answer:
+        """A list's answer. `only` narrows it to a sub-list (found by an index, not by looking at all), for which
+        `also` names resources beyond the kind's own `beside`; a sub-list counts nothing in `status`."""
+        selection = parse(query, kind.selectable)
+        around = await self.around(who, (kind.resource, *kind.beside, *also), namespaces=namespaces, fresh=fresh)
+        view = around.view(kind.resource)
+        among = view.among() if only is None else only(view, around)
+        picked = pick(view.cache.objects, selection, among=among)
+        body: Row = {"listMeta": {"totalItems": len(picked.matching)}}
+        if kind.metered is not None:
+            body["cumulativeMetrics"] = self._cumulative(kind, selection, picked.matching, around)
+            self._add_usage(kind, picked.page, around)
+        if kind.status is not None:
+            body["status"] = counts(**kind.status(view, around)) if only is None else counts()
+        body[kind.items] = [kind.full_row(each, around) for each in picked.page]
+        body["errors"] = around.errors
+        age = max(each.cache.age_s for each in around.views.values())
+        return Answer(body, selection.warnings, age)
+
+    async def around(
+        self, who: AsCaller, resources: Sequence[Resource[Any]], *, namespaces: str = "", fresh: bool = False
+    ) -> Around:
+        """Views of resources as the caller may see them in these namespaces, for a list or for a detail's counts.
+        What may not be seen is empty, and the 403 is in `errors`."""
+        asked = parse_namespaces(namespaces)
+        for each in resources:  # all begin to fill at once
+            self.caches.cache(who.own, each)
+        around = Around(who.cluster, {})
+        views: dict[Resource[Any], View[Any]] = {}
+        for each in dict.fromkeys(resources):
+            shown, refused = await visible(who, each, asked, ())
+            if shown is not None and not asked and each.namespaced:
+                shown, refused = await visible(who, each, asked, await self._some_namespaces(who))
+            views[each] = View(await self.caches.ready(who.own, each, fresh=fresh), shown)
+            around.errors += [error for error in refused if error not in around.errors]
+        around.views = views
+        return around
+
+    async def _some_namespaces(self, who: AsCaller) -> list[str]:
+        cache = await self.caches.ready(who.own, NAMESPACES)
+        return sorted(each.metadata.name for each in cache.objects)[:MOST_NAMESPACES]
+
+    def _cumulative(self, kind: Kind[R], selection: Selection[R], matching: Sequence[R], around: Around) -> list[Row]:
+        metered = kind.metered
+        if metered is None or not self._metrics.available(around.cluster):
+            return []
+        return self._metrics.cumulative(
+            around.cluster,
+            metered.of,
+            list(metered.names(matching, around)),
+            metrics=selection.metric_names,
+            aggregations=selection.aggregations,
+        )
+
+    def _add_usage(self, kind: Kind[R], page: Sequence[R], around: Around) -> None:
+        metered = kind.metered
+        if metered is None or not metered.in_rows or not self._metrics.available(around.cluster):
+            return
+        found = self._metrics.usage(around.cluster, metered.of, list(metered.names(page, around)))
+        around.usage = {(metered.of, name): usage for name, usage in found.items()}
