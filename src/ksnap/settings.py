@@ -111,6 +111,31 @@ class ServerSettings(BaseSettings):
     """The key of those tokens: 256 bytes in base64, as the Kubernetes Dashboard has it. None: made of the key that
     signs logins, so that servers which share that one share this one, too."""
 
+    metrics_provider: Literal["auto", "sidecar", "metrics.k8s.io", "prometheus", "kubelet", "none"] = Field(
+        default="auto", validation_alias=AliasChoices("metrics_provider", "KSNAP_METRICS_PROVIDER", "METRICS_PROVIDER")
+    )
+    """Where the dashboard's figures of cpu and memory come from: one source, or `auto` (the Kubernetes Dashboard's
+    word for it is `sidecar`): `metrics.k8s.io`, else Prometheus if its address is set, else the kubelets' summaries,
+    for which ksnap's account needs the right `get nodes/proxy`. `none`: no figures."""
+
+    metric_client_check_period_s: float = Field(default=30.0, ge=1)
+    """Seconds between two looks at whether that source works: one that fails is left by then, and one that is back
+    taken up again."""
+
+    prometheus_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    """Address of a Prometheus that scrapes the kubelets: `URL` for all clusters, `NAME=URL` for one. `{cluster}` in
+    it stands for the cluster's name."""
+
+    prometheus_matchers: str = ""
+    """Label matchers for all that is asked of Prometheus, where it has several clusters' metrics: such as
+    `cluster="{cluster}"`."""
+
+    prometheus_ca_file: Path | None = None
+    """PEM file of the authority that signed Prometheus' certificate. None: the system's. It is always verified."""
+
+    prometheus_token_file: Path | None = None
+    """File with a bearer token for Prometheus, read again for each request. It needs an https address."""
+
     # Jobs
 
     dump_timeout_s: float = Field(default=600.0, gt=0, le=86400)
@@ -213,7 +238,7 @@ class ServerSettings(BaseSettings):
     def _networks(cls, value: object) -> object:
         return tuple(ip_network(each, strict=False) for each in _split(value)) if isinstance(value, str) else value
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "prometheus_urls", mode="before")
     @classmethod
     def _origins(cls, value: object) -> object:
         return _split(value) if isinstance(value, str) else value

@@ -12,6 +12,7 @@ from tests.server.client import Client
 # Contract dashboard-api, section 2.
 WITHOUT_TOKEN = {
     "GET /api/v1/csrftoken/{action}",
+    "GET /api/v1/integration/{name}/state",
     "POST /api/v1/login",
 }
 

@@ -27,6 +27,10 @@ from ksnap.configuration.registries import Registries
 from ksnap.configuration.signing import open_signing_key
 from ksnap.configuration.token_reviews import ClusterReviews
 from ksnap.dashboard.csrf import CsrfTokens
+from ksnap.dashboard.integrations import Integrations
+from ksnap.dashboard.metrics.history import History
+from ksnap.dashboard.metrics.providers import ProviderOptions, Providers
+from ksnap.dashboard.metrics.service import Metrics
 from ksnap.dashboard.service import Dashboard
 from ksnap.errors import InvalidInput
 from ksnap.identity.agents import Agents
@@ -73,6 +77,8 @@ class Services:
     progress: ProgressFeed
     progress_connections: OpenConnections
     dashboard: Dashboard
+    metrics: Metrics
+    integrations: Integrations
     csrf: CsrfTokens
 
 
@@ -123,6 +129,11 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
         )
         dashboard = Dashboard(clusters, connections, settings.default_cluster)
         stack.push_async_callback(dashboard.close)
+        providers = Providers(_provider_options(settings))
+        stack.push_async_callback(providers.close)
+        metrics = await stack.enter_async_context(
+            Metrics(connections, providers.sources, History(database), check_s=settings.metric_client_check_period_s)
+        )
         yield Services(
             settings=settings,
             database=database,
@@ -147,6 +158,8 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             progress=opened.progress,
             progress_connections=OpenConnections(settings.progress_connections, settings.progress_connections_user),
             dashboard=dashboard,
+            metrics=metrics,
+            integrations=Integrations(providers.integrations),
             csrf=CsrfTokens(
                 decoded_csrf_key(settings.csrf_key)
                 if settings.csrf_key is not None
@@ -159,6 +172,16 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
 def _locks(settings: ServerSettings) -> AbstractAsyncContextManager[ServerLocks]:
     return open_server_locks(
         settings.resolved_database_url, settings.resolved_server_id, patience_s=settings.database_timeout_s
+    )
+
+
+def _provider_options(settings: ServerSettings) -> ProviderOptions:
+    return ProviderOptions(
+        settings.metrics_provider,
+        settings.prometheus_urls,
+        settings.prometheus_matchers,
+        settings.prometheus_ca_file,
+        settings.prometheus_token_file,
     )
 
 

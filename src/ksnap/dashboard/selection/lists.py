@@ -65,6 +65,7 @@ class Lists:
         body: Row = {"listMeta": {"totalItems": len(picked.matching)}}
         if kind.metered is not None:
             body["cumulativeMetrics"] = self._cumulative(kind, selection, picked.matching, around)
+            around.errors += self._metrics.errors(around.cluster)
             self._add_usage(kind, picked.page, around)
         if kind.status is not None:
             body["status"] = counts(**kind.status(view, around)) if only is None else counts()
