@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dev.cluster import agent_image, info, metrics_server, status, tools
+from dev.cluster import agent_image, crowd, info, metrics_server, status, tools
 from dev.cluster.cache import Cache
 from dev.cluster.commands import say
 from dev.cluster.errors import ClusterError
@@ -76,6 +76,30 @@ def restart_control() -> None:
     """Restart API server, etcd, registries and controllers; nodes and pods keep running."""
     with locked(Layout(read_settings())) as cluster:
         cluster.restart_control()
+
+
+class Verb(StrEnum):
+    """What to do with the crowd."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+@app.command()
+def kwok(
+    verb: Annotated[Verb, typer.Argument()],
+    nodes: Annotated[int, typer.Option(min=1)] = 200,
+    pods: Annotated[int, typer.Option(min=0)] = 10_000,
+    events: Annotated[int, typer.Option(min=0)] = 4_000,
+) -> None:
+    """Simulate nodes, pods and events in the cluster that is up; or remove them."""
+    settings = read_settings()
+    layout = Layout(settings)
+    info.load()
+    if verb is Verb.UP:
+        crowd.up(layout, Cache(settings.cache), crowd.Crowd(nodes, pods, events))
+    else:
+        crowd.down(layout)
 
 
 @app.command("status")

@@ -35,6 +35,8 @@ TOOLS = {
     "crane": GoProgram("github.com/google/go-containerregistry", "v0.22.1", ("cmd/crane",), minutes=1),
     # It brings every cloud's key service along, hence the minutes; only a thorough test asks for it.
     "cosign": GoProgram("github.com/sigstore/cosign/v3", "v3.1.3", ("cmd/cosign",), minutes=6),
+    # Simulated nodes and pods in any number, for benchmarks.
+    "kwok": GoProgram("sigs.k8s.io/kwok", "v0.7.0", ("cmd/kwok",), minutes=2),
     "checkpointctl": GoProgram("github.com/checkpoint-restore/checkpointctl", "v1.6.0", (".",), minutes=1),
     "metrics-server": GoProgram("sigs.k8s.io/metrics-server", "v0.9.0", ("cmd/metrics-server",), minutes=3),
 }

@@ -18,6 +18,7 @@ from dev.cluster import (
     borrowed,
     capabilities,
     control,
+    crowd,
     debian,
     gobuild,
     images,
@@ -123,6 +124,7 @@ class Cluster:
 
     def down(self) -> None:
         """End everything; data stays."""
+        crowd.end(self.layout)
         leftovers.clear_all(self.layout)
         self.layout.info.unlink(missing_ok=True)
         sysctls.put_back(self._sysctls)

@@ -136,6 +136,17 @@ class ServerSettings(BaseSettings):
     prometheus_token_file: Path | None = None
     """File with a bearer token for Prometheus, read again for each request. It needs an https address."""
 
+    watch_idle_s: float = Field(default=300.0, gt=0)
+    """Seconds after which a cluster's resource that nobody has listed is no longer watched. Its next list then waits
+    for the first fill again: a second for every few thousand objects."""
+
+    watch_fill_s: float = Field(default=20.0, gt=0)
+    """Seconds that a list may wait for that first fill."""
+
+    watch_stale_s: float = Field(default=60.0, gt=0)
+    """Seconds for which lists are still answered while the API server is away, with a `Warning` that says how old they
+    are. After that they fail."""
+
     # Jobs
 
     dump_timeout_s: float = Field(default=600.0, gt=0, le=86400)

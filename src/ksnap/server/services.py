@@ -31,6 +31,7 @@ from ksnap.dashboard.integrations import Integrations
 from ksnap.dashboard.metrics.history import History
 from ksnap.dashboard.metrics.providers import ProviderOptions, Providers
 from ksnap.dashboard.metrics.service import Metrics
+from ksnap.dashboard.selection.lists import Lists
 from ksnap.dashboard.service import Dashboard
 from ksnap.errors import InvalidInput
 from ksnap.identity.agents import Agents
@@ -40,6 +41,8 @@ from ksnap.identity.passwords import PasswordRule, Passwords
 from ksnap.identity.tokens import open_tokens
 from ksnap.identity.users import Users
 from ksnap.kube.connections import ClusterConnections
+from ksnap.kube.watch.cache import WatchSettings
+from ksnap.kube.watch.caches import WatchCaches
 from ksnap.oci.signing_keys import SigningKey
 from ksnap.server.connections import OpenConnections
 from ksnap.settings import CSRF_KEY_BYTES, ServerSettings, decoded_csrf_key
@@ -79,6 +82,7 @@ class Services:
     dashboard: Dashboard
     metrics: Metrics
     integrations: Integrations
+    lists: Lists
     csrf: CsrfTokens
 
 
@@ -134,6 +138,13 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
         metrics = await stack.enter_async_context(
             Metrics(connections, providers.sources, History(database), check_s=settings.metric_client_check_period_s)
         )
+        watches = await stack.enter_async_context(
+            WatchCaches(
+                WatchSettings(
+                    idle_s=settings.watch_idle_s, fill_s=settings.watch_fill_s, stale_s=settings.watch_stale_s
+                )
+            )
+        )
         yield Services(
             settings=settings,
             database=database,
@@ -160,6 +171,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             dashboard=dashboard,
             metrics=metrics,
             integrations=Integrations(providers.integrations),
+            lists=Lists(watches, metrics),
             csrf=CsrfTokens(
                 decoded_csrf_key(settings.csrf_key)
                 if settings.csrf_key is not None

@@ -6,38 +6,31 @@ in the answer as the API server's own 403.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from ksnap.dashboard.selection.shapes import Row, forbidden
-from ksnap.kube.connection import ClusterConnection
+from ksnap.dashboard.context import ClusterAsCaller
+from ksnap.kube.failures import KubeRefusal
 from ksnap.kube.watch.resource import Resource
 
 # Questions to the API server at once, for one list.
 _AT_ONCE = 10
+# Who may not list a resource everywhere is asked about for so many namespaces, the first by name.
+MOST_NAMESPACES = 100
 
 
-class AccessReviews(Protocol):
-    async def may(self, verb: str, resource: str, *, group: str = "", namespace: str = "") -> bool:
-        """Whether the caller may; remembered for some seconds."""
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Where a caller may list a resource, of the namespaces that were asked for."""
 
-
-class Caller(Protocol):
-    @property
-    def user(self) -> str: ...
-
-
-class AsCaller(Protocol):
-    """What lists need of who asks: `ClusterAsCaller` of `dashboard/context` has it."""
+    namespaces: frozenset[str] | None
+    """None: everywhere."""
+    refused: tuple[KubeRefusal, ...] = ()
 
     @property
-    def cluster(self) -> str: ...
-    @property
-    def caller(self) -> Caller: ...
-    @property
-    def own(self) -> ClusterConnection: ...
-    @property
-    def reviews(self) -> AccessReviews: ...
+    def is_nothing(self) -> bool:
+        return self.namespaces is not None and not self.namespaces
 
 
 def parse_namespaces(text: str) -> tuple[str, ...]:
@@ -46,20 +39,24 @@ def parse_namespaces(text: str) -> tuple[str, ...]:
 
 
 async def visible(
-    who: AsCaller, resource: Resource[Any], asked: Sequence[str], known: Sequence[str]
-) -> tuple[frozenset[str] | None, list[Row]]:
-    """The namespaces to show (None: all), and what was refused. `known` are those to try where all are asked for."""
-    everywhere = await who.reviews.may("list", resource.plural, group=resource.group)
-    if everywhere or not resource.namespaced:
-        namespaces = frozenset(asked) if asked and resource.namespaced else None
-        return (namespaces, []) if everywhere else (frozenset(), [_refusal(who, resource)])
-    tried = tuple(asked) or tuple(known)
-    allowed = await _allowed(who, resource, tried)
-    refused = [_refusal(who, resource, each) for each in asked if each not in allowed] if asked else []
-    return allowed, refused if asked else [_refusal(who, resource)]
+    who: ClusterAsCaller,
+    resource: Resource[Any],
+    asked: Sequence[str],
+    names: Callable[[], Awaitable[Sequence[str]]],
+) -> Visible:
+    """Asks. `names` reads the namespaces that there are, for who asks for all and may not list everywhere."""
+    if await who.reviews.may("list", resource.plural, group=resource.group):
+        return Visible(frozenset(asked) if asked and resource.namespaced else None)
+    if not resource.namespaced:
+        return Visible(frozenset(), (_refusal(resource),))
+    if asked:
+        allowed = await _allowed(who, resource, asked[:MOST_NAMESPACES])
+        return Visible(allowed, tuple(_refusal(resource, each) for each in asked if each not in allowed))
+    allowed = await _allowed(who, resource, sorted(await names())[:MOST_NAMESPACES])
+    return Visible(allowed, (_refusal(resource),))
 
 
-async def _allowed(who: AsCaller, resource: Resource[Any], namespaces: Sequence[str]) -> frozenset[str]:
+async def _allowed(who: ClusterAsCaller, resource: Resource[Any], namespaces: Sequence[str]) -> frozenset[str]:
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(namespace: str) -> bool:
@@ -70,5 +67,5 @@ async def _allowed(who: AsCaller, resource: Resource[Any], namespaces: Sequence[
     return frozenset(name for name, allowed in zip(namespaces, answers, strict=True) if allowed)
 
 
-def _refusal(who: AsCaller, resource: Resource[Any], namespace: str = "") -> Row:
-    return forbidden(resource.plural, resource.group, who.caller.user, namespace)
+def _refusal(resource: Resource[Any], namespace: str = "") -> KubeRefusal:
+    return KubeRefusal.forbidden("list", resource.plural, group=resource.group, namespace=namespace)

@@ -3,17 +3,21 @@
 answer = await lists.answer(PODS, who, namespaces="default", query=request.query_params.multi_items())
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
-from ksnap.dashboard.selection.access import AsCaller, parse_namespaces, visible
+from ksnap.dashboard.context import ClusterAsCaller
+from ksnap.dashboard.selection.access import parse_namespaces, visible
 from ksnap.dashboard.selection.kind import Kind, counts
 from ksnap.dashboard.selection.metrics import MetricsSource
 from ksnap.dashboard.selection.pipeline import pick
 from ksnap.dashboard.selection.query import Selection, parse
 from ksnap.dashboard.selection.shapes import Row
 from ksnap.dashboard.selection.views import Around, View
+from ksnap.dashboard.statuses import add_error
 from ksnap.kube.watch.caches import WatchCaches
 from ksnap.kube.watch.records import Record
 from ksnap.kube.watch.resource import Resource
@@ -22,8 +26,6 @@ R = TypeVar("R", bound=Record)
 
 NAMESPACES: Resource[Record] = Resource("namespaces", "Namespace", Record, namespaced=False)
 """For the names alone; the kind of the same name has a record of its own, and so a cache."""
-# Who may not list a resource everywhere is asked about for so many namespaces, the first by name.
-MOST_NAMESPACES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Lists:
     async def answer(
         self,
         kind: Kind[R],
-        who: AsCaller,
+        who: ClusterAsCaller,
         *,
         namespaces: str = "",
         query: Iterable[tuple[str, str]] = (),
@@ -61,7 +63,7 @@ class Lists:
         around = await self.around(who, (kind.resource, *kind.beside, *also), namespaces=namespaces, fresh=fresh)
         view = around.view(kind.resource)
         among = view.among() if only is None else only(view, around)
-        picked = pick(view.cache.objects, selection, among=among)
+        picked = pick(view.objects, selection, among=among)
         body: Row = {"listMeta": {"totalItems": len(picked.matching)}}
         if kind.metered is not None:
             body["cumulativeMetrics"] = self._cumulative(kind, selection, picked.matching, around)
@@ -71,31 +73,34 @@ class Lists:
             body["status"] = counts(**kind.status(view, around)) if only is None else counts()
         body[kind.items] = [kind.full_row(each, around) for each in picked.page]
         body["errors"] = around.errors
-        age = max(each.cache.age_s for each in around.views.values())
+        age = max((each.cache.age_s for each in around.views.values() if each.cache is not None), default=0.0)
         return Answer(body, selection.warnings, age)
 
     async def around(
-        self, who: AsCaller, resources: Sequence[Resource[Any]], *, namespaces: str = "", fresh: bool = False
+        self, who: ClusterAsCaller, resources: Sequence[Resource[Any]], *, namespaces: str = "", fresh: bool = False
     ) -> Around:
         """Views of resources as the caller may see them in these namespaces, for a list or for a detail's counts.
         What may not be seen is empty, and the 403 is in `errors`."""
-        asked = parse_namespaces(namespaces)
-        for each in resources:  # all begin to fill at once
-            self.caches.cache(who.own, each)
+        asked, unique = parse_namespaces(namespaces), tuple(dict.fromkeys(resources))
+        found = await asyncio.gather(*(visible(who, each, asked, partial(self._names, who)) for each in unique))
+        shown = dict(zip(unique, found, strict=True))
+        for each in unique:  # those that are not filled yet fill at once
+            if not shown[each].is_nothing:
+                self.caches.cache(who.own, each)
         around = Around(who.cluster, {})
         views: dict[Resource[Any], View[Any]] = {}
-        for each in dict.fromkeys(resources):
-            shown, refused = await visible(who, each, asked, ())
-            if shown is not None and not asked and each.namespaced:
-                shown, refused = await visible(who, each, asked, await self._some_namespaces(who))
-            views[each] = View(await self.caches.ready(who.own, each, fresh=fresh), shown)
-            around.errors += [error for error in refused if error not in around.errors]
+        for each in unique:
+            nothing = shown[each].is_nothing
+            cache = None if nothing else await self.caches.ready(who.own, each, fresh=fresh)
+            views[each] = View(cache, shown[each].namespaces)
+            for refusal in shown[each].refused:
+                add_error(around.errors, refusal)
         around.views = views
         return around
 
-    async def _some_namespaces(self, who: AsCaller) -> list[str]:
+    async def _names(self, who: ClusterAsCaller) -> list[str]:
         cache = await self.caches.ready(who.own, NAMESPACES)
-        return sorted(each.metadata.name for each in cache.objects)[:MOST_NAMESPACES]
+        return [each.metadata.name for each in cache.objects]
 
     def _cumulative(self, kind: Kind[R], selection: Selection[R], matching: Sequence[R], around: Around) -> list[Row]:
         metered = kind.metered

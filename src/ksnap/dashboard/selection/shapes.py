@@ -1,4 +1,4 @@
-"""What all rows and lists share on the wire: objectMeta, typeMeta, errors (contract, sections 3, 8 and 15). Pure."""
+"""What all rows and lists share on the wire: objectMeta and typeMeta (contract, sections 8 and 15). Pure."""
 
 from typing import Any
 
@@ -31,21 +31,3 @@ def type_meta(name: str, *, scalable: bool = False, restartable: bool = False) -
     if restartable:
         found["restartable"] = True
     return found
-
-
-def forbidden(resource: str, group: str, user: str, namespace: str = "") -> Row:
-    """An item of `errors`: what the API server would have answered to who may not list."""
-    who = f'User "{user}"' if user else "You"
-    scope = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
-    of = f"{resource}.{group}" if group else resource
-    message = f'{of} is forbidden: {who} cannot list resource "{resource}" in API group "{group}" {scope}'
-    return {
-        "ErrStatus": {
-            "metadata": {},
-            "status": "Failure",
-            "message": message,
-            "reason": "Forbidden",
-            "details": {"group": group, "kind": resource} if group else {"kind": resource},
-            "code": 403,
-        }
-    }

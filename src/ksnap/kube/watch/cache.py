@@ -5,6 +5,7 @@ failure they stay as they were until the cache is in step again, for a bounded t
 """
 
 import asyncio
+import copy
 import random
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Generic, TypeVar
 import msgspec
 import structlog
 
-from ksnap.errors import KsnapError
+from ksnap.errors import KsnapError, NotFound, Unavailable
 from ksnap.kube.connection import ClusterConnection
 from ksnap.kube.failures import ClusterUnreachable
 from ksnap.kube.watch.decoding import Decoder
@@ -86,18 +87,10 @@ class WatchCache(Generic[R]):
     async def ready(self) -> None:
         """Return when there is something true to read. The error that the cache has met if there is not."""
         self.used_at = self._clock()
-        try:
-            async with asyncio.timeout(self._settings.fill_s):
-                while not self._listed and not _is_lasting(self._trouble):
-                    await self._news.wait()
-        except TimeoutError:
-            raise self._trouble or ClusterUnreachable(
-                "The list is not complete yet",
-                details=f"{self.resource} in cluster {self._connection.name}",
-                hint="Try again in a moment; raise watch_fill_s for a very large cluster",
-            ) from None
-        if self._trouble is not None and (not self._listed or self.age_s > self._settings.stale_s):
-            raise self._trouble
+        await self._listed_once(1)
+        gone = isinstance(self._trouble, NotFound)  # the resource itself: its definition was deleted
+        if (gone or self.age_s > self._settings.stale_s) and (trouble := _again(self._trouble)):
+            raise trouble
 
     async def fresh(self) -> None:
         """Return when the cache holds all that had happened before this call (`Cache-Control: no-cache`)."""
@@ -110,9 +103,22 @@ class WatchCache(Generic[R]):
         self._wanted = max(self._wanted, wanted)
         if self._lists < wanted and self._interruptible is not None:
             self._interruptible.reschedule(asyncio.get_running_loop().time())
-        async with asyncio.timeout(self._settings.fill_s):
-            while self._listed < wanted:
-                await self._news.wait()
+        await self._listed_once(wanted)
+
+    async def _listed_once(self, number: int) -> None:
+        """Wait for the list of this number or a later one, within the deadline, and while there is hope."""
+        try:
+            async with asyncio.timeout(self._settings.fill_s):
+                while self._listed < number and not _is_lasting(self._trouble):
+                    await self._news.wait()
+        except TimeoutError:
+            raise _again(self._trouble) or ClusterUnreachable(
+                "The list is not complete yet",
+                details=f"{self.resource} in cluster {self._connection.name}",
+                hint="Try again in a moment; raise watch_fill_s for a very large cluster",
+            ) from None
+        if self._listed < number and (trouble := _again(self._trouble)):
+            raise trouble
 
     @property
     def age_s(self) -> float:
@@ -151,6 +157,12 @@ class WatchCache(Generic[R]):
             except KsnapError as error:
                 failures += 1
                 pause = self._stumbled(error, failures)
+            except Exception:
+                # The root of this work: its end would be the end of every other cache, and of the server.
+                log.exception("watch_crashed", cluster=self._connection.name, resource=str(self.resource))
+                self._version = ""
+                failures += 1
+                pause = self._stumbled(Unavailable("The watch has failed", details=str(self.resource)), failures)
             await asyncio.sleep(max(0.0, pause - (self._clock() - began)))
 
     def end(self, error: KsnapError) -> None:
@@ -251,6 +263,11 @@ class WatchCache(Generic[R]):
         """Let everyone who waits for news look again."""
         news, self._news = self._news, asyncio.Event()
         news.set()
+
+
+def _again(trouble: KsnapError | None) -> KsnapError | None:
+    """The error for one more reader: an exception that is raised twice carries both traces, and so on for ever."""
+    return copy.copy(trouble)
 
 
 def _is_lasting(trouble: KsnapError | None) -> bool:

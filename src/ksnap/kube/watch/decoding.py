@@ -7,16 +7,12 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from ksnap.kube.watch.records import Metadata, Part, Record, without_last_applied
+from ksnap.kube.watch.records import ListMetadata, Metadata, Part, Record, without_last_applied
 from ksnap.kube.watch.resource import Resource
 from ksnap.kube.watch.strings import Strings
+from ksnap.kube.watch.tables import TableDecoder
 
 R = TypeVar("R", bound=Record)
-
-
-class ListMetadata(Part, frozen=True):
-    resource_version: str = ""
-    continue_: str = msgspec.field(default="", name="continue")
 
 
 class Status(Part, frozen=True):
@@ -57,18 +53,14 @@ class Decoder(Generic[R]):
         self._event = msgspec.json.Decoder(_Event)
         self._metadata = msgspec.json.Decoder(_OnlyMetadata)
         self._status = msgspec.json.Decoder(Status)
+        self._table = TableDecoder(resource.record) if resource.form == "table" else None
 
     def page(self, content: bytes) -> tuple[ListMetadata, list[R]]:
         """The records of one page of a list, and where it goes on."""
-        try:
-            found = self._page.decode(content)
-            records = list(found.items or ())
-        except msgspec.ValidationError:
-            found = self._raw_page.decode(content)
-            records = [self._decoded(each) for each in found.items or ()]
+        metadata, records = self._table.page(content) if self._table is not None else self._objects(content)
         for each in records:
             self._settle(each)
-        return found.metadata, records
+        return metadata, records
 
     def event(self, line: bytes) -> tuple[str, msgspec.Raw]:
         """An event's type, and its object for one of the methods below."""
@@ -76,7 +68,7 @@ class Decoder(Generic[R]):
         return found.type, found.object
 
     def record(self, content: bytes | msgspec.Raw) -> R:
-        found = self._decoded(content)
+        found = self._table.record(content) if self._table is not None else self._decoded(content)
         self._settle(found)
         return found
 
@@ -86,6 +78,14 @@ class Decoder(Generic[R]):
 
     def status(self, content: bytes | msgspec.Raw) -> Status:
         return self._status.decode(content)
+
+    def _objects(self, content: bytes) -> tuple[ListMetadata, list[R]]:
+        try:
+            found = self._page.decode(content)
+        except msgspec.ValidationError:
+            found = self._raw_page.decode(content)
+            return found.metadata, [self._decoded(each) for each in found.items or ()]
+        return found.metadata, list(found.items or ())
 
     def _decoded(self, content: bytes | msgspec.Raw) -> R:
         try:

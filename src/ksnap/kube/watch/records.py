@@ -48,6 +48,13 @@ class Metadata(Part, frozen=True):
     owner_references: tuple[Owner, ...] = ()
 
 
+class ListMetadata(Part, frozen=True):
+    """Of a list's metadata what its reader goes by."""
+
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
 class Record(Part, frozen=True):
     """One object. Subclasses add what their lists need (`spec`, `status`, both as parts)."""
 

@@ -20,9 +20,10 @@ class Resource(Generic[R]):
     """Empty: the core group."""
     version: str = "v1"
     namespaced: bool = True
-    form: Literal["object", "metadata"] = "object"
-    """`metadata`: the API server is asked for PartialObjectMetadata, so that data which may be large or secret never
-    comes here. `kubectl apply`'s copy of the object is then dropped from the annotations as well."""
+    form: Literal["object", "metadata", "table"] = "object"
+    """`metadata`: the API server is asked for PartialObjectMetadata alone, so that data which may be large or secret
+    never comes here. `table`: beside it for the columns of `kubectl get`; a field of the record named as a column has
+    its value (`type` of a Secret). `kubectl apply`'s copy of the object is dropped from the annotations of both."""
 
     @property
     def api_version(self) -> str:
@@ -39,7 +40,8 @@ class Resource(Generic[R]):
         """The header Accept (Kubernetes' API concepts, "Resource representations")."""
         if self.form == "object":
             return "application/json"
-        return f"application/json;as=PartialObjectMetadata{'' if watch else 'List'};g=meta.k8s.io;v=v1"
+        what = "Table" if self.form == "table" else "PartialObjectMetadata" + ("" if watch else "List")
+        return f"application/json;as={what};g=meta.k8s.io;v=v1"
 
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural

@@ -5,9 +5,9 @@ Each is served for the default cluster at /api/v1/..., and for a named one at /c
 
 from fastapi import APIRouter, FastAPI
 
-from ksnap.server.routes.dashboard import integrations, session
+from ksnap.server.routes.dashboard import integrations, lists, session
 
-ROUTERS: tuple[APIRouter, ...] = (session.router, integrations.router)
+ROUTERS: tuple[APIRouter, ...] = (session.router, integrations.router, lists.router)
 
 
 def include(app: FastAPI) -> None:
