@@ -5,9 +5,9 @@ Each is served for the default cluster at /api/v1/..., and for a named one at /c
 
 from fastapi import APIRouter, FastAPI
 
-from ksnap.server.routes.dashboard import integrations, lists, session
+from ksnap.server.routes.dashboard import integrations, lists, logs, session
 
-ROUTERS: tuple[APIRouter, ...] = (session.router, integrations.router, lists.router)
+ROUTERS: tuple[APIRouter, ...] = (session.router, integrations.router, lists.router, logs.router, logs.files)
 
 
 def include(app: FastAPI) -> None:
