@@ -5,6 +5,7 @@ for sorting alike.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from operator import attrgetter
 
 from ksnap.dashboard.selection.kind import Kind
 from ksnap.dashboard.selection.properties import moment, text
@@ -144,8 +145,8 @@ EVENTS = Kind(
     row=_row,
     items="events",
     properties=(
-        text("reason", lambda event: event.reason),
-        text("type", lambda event: event.type),
+        text("reason", attrgetter("reason")),
+        text("type", attrgetter("type")),
         moment("firstSeen", lambda event: event.first_timestamp or ""),
         moment("lastSeen", lambda event: event.last_timestamp or ""),
     ),

@@ -5,6 +5,7 @@ and then dropped, so that ten thousand pods take some ten megabytes, and a page 
 """
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 from ksnap.dashboard.kinds.events import EVENTS, WARNINGS_BY_UID, warnings
@@ -132,7 +133,7 @@ PODS = Kind(
     type_name="pod",
     row=_row,
     items="pods",
-    properties=(text("status", lambda pod: pod.text),),
+    properties=(text("status", attrgetter("text")),),
     beside=(EVENTS.resource,),
     status=count_by_standing,
     metered=Metered("pod", _names, in_rows=True),

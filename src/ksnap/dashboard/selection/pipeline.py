@@ -51,8 +51,7 @@ def pick(
     if where is not None:
         records = [each for each in records if where(each)]
     for each in selection.filters:
-        matches = each.property.matches(each.wanted)
-        records = [record for record in records if matches(record)]
+        records = each.property.matching(records, each.wanted)
     start, stop = selection.slice(len(records))
     return Picked(_window(records, start, stop, sorts), records)
 

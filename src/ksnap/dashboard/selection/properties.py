@@ -1,8 +1,9 @@
 """What a list can be filtered and sorted by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Generic, Literal, TypeVar
 
 from ksnap.errors import InvalidInput
@@ -19,6 +20,7 @@ class Property(Generic[R]):
     name: str
     type: Literal["text", "time"]
     value: Callable[[R], str]
+    """It is called for each of ten thousand records: better an `attrgetter` than a function that computes."""
 
     @property
     def order(self) -> Order[R]:
@@ -28,12 +30,12 @@ class Property(Generic[R]):
         """The value of a filter in the form to compare with."""
         return given if self.type == "text" else to_the_second(given, self.name)
 
-    def matches(self, wanted: str) -> Callable[[R], bool]:
-        """Substring for texts, to the second for times."""
+    def matching(self, records: Iterable[R], wanted: str) -> list[R]:
+        """Those that a filter lets through: with this substring in a text, at this second."""
         value = self.value
         if self.type == "text":
-            return lambda record: wanted in value(record)
-        return lambda record: value(record) == wanted
+            return [record for record in records if wanted in value(record)]
+        return [record for record in records if value(record) == wanted]
 
 
 def text(name: str, value: Callable[[R], str]) -> Property[R]:
@@ -58,8 +60,8 @@ def to_the_second(given: str, name: str) -> str:
     return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-_NAME: Property[Any] = text("name", lambda record: record.metadata.name)
-_NAMESPACE: Property[Any] = text("namespace", lambda record: record.metadata.namespace)
+_NAME: Property[Any] = text("name", attrgetter("metadata.name"))
+_NAMESPACE: Property[Any] = text("namespace", attrgetter("metadata.namespace"))
 _CREATED: Property[Any] = moment("creationTimestamp", lambda record: record.metadata.creation_timestamp or "")
 
 
