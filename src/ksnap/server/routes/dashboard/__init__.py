@@ -5,9 +5,40 @@ Each is served for the default cluster at /api/v1/..., and for a named one at /c
 
 from fastapi import APIRouter, FastAPI
 
-from ksnap.server.routes.dashboard import integrations, lists, logs, session
+from ksnap.server.routes.dashboard import (
+    access,
+    cluster,
+    config,
+    custom,
+    integrations,
+    jobs,
+    lists,
+    logs,
+    network,
+    pods,
+    scaling,
+    session,
+    storage,
+    workloads,
+)
 
-ROUTERS: tuple[APIRouter, ...] = (session.router, integrations.router, lists.router, logs.router, logs.files)
+ROUTERS: tuple[APIRouter, ...] = (
+    session.router,
+    integrations.router,
+    lists.router,
+    logs.router,
+    logs.files,
+    pods.router,
+    workloads.router,
+    jobs.router,
+    scaling.router,
+    network.router,
+    config.router,
+    storage.router,
+    access.router,
+    cluster.router,
+    custom.router,
+)
 
 
 def include(app: FastAPI) -> None:
