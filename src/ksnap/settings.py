@@ -201,6 +201,13 @@ class ServerSettings(BaseSettings):
     """Seconds that a reader of progress may leave what was sent to it unread, once the buffers between are full,
     before it is dropped. It can come back with the last id that it saw."""
 
+    live_connections_user: int = Field(default=50, ge=1)
+    """Connections on which one caller may follow lists (`/api/v1/live/...`) at a time: some in each of many tabs."""
+
+    live_connections: int = Field(default=500, ge=1)
+    """Such connections of all callers to one server process. All together take a quarter of a core, by looking less
+    often the more there are."""
+
     body_limit_bytes: int = Field(default=1 << 20, ge=1024)
     """Bytes that a request's body may have; the largest that makes sense, a kubeconfig with certificates, has some
     tens of thousands."""

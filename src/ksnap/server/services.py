@@ -28,6 +28,7 @@ from ksnap.configuration.signing import open_signing_key
 from ksnap.configuration.token_reviews import ClusterReviews
 from ksnap.dashboard.csrf import CsrfTokens
 from ksnap.dashboard.integrations import Integrations
+from ksnap.dashboard.live.pace import Pace
 from ksnap.dashboard.metrics.history import History
 from ksnap.dashboard.metrics.providers import ProviderOptions, Providers
 from ksnap.dashboard.metrics.service import Metrics
@@ -81,6 +82,8 @@ class Services:
     progress_connections: OpenConnections
     dashboard: Dashboard
     metrics: Metrics
+    live_connections: OpenConnections
+    live_pace: Pace
     integrations: Integrations
     lists: Lists
     csrf: CsrfTokens
@@ -170,6 +173,8 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             progress_connections=OpenConnections(settings.progress_connections, settings.progress_connections_user),
             dashboard=dashboard,
             metrics=metrics,
+            live_connections=OpenConnections(settings.live_connections, settings.live_connections_user),
+            live_pace=Pace(),
             integrations=Integrations(providers.integrations),
             lists=Lists(watches, metrics),
             csrf=CsrfTokens(

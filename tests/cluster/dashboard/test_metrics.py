@@ -14,7 +14,7 @@ from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
 from dev.cluster.settings import read_settings
 from dev.cluster.workloads import webapp_pod
-from tests.cluster.dashboard.client import Dashboard, configure, open_dashboard
+from tests.cluster.dashboard.client import Dashboard, account, configure, open_dashboard, rule
 from tests.parties.server import RunningServer, running_server
 
 MIB = 1 << 20
@@ -53,9 +53,16 @@ def pods(cluster: ClusterInfo, kubectl: Kubectl, module_namespace: str) -> str:
     return module_namespace
 
 
+@pytest.fixture(scope="module")
+def reader(kubectl: Kubectl, module_namespace: str) -> Iterator[str]:
+    """The token of one who may list what is listed here."""
+    with account(kubectl, module_namespace, rules=[rule("pods", "list"), rule("events", "list")]) as token:
+        yield token
+
+
 @pytest.fixture
-async def kubelets(by_choice: RunningServer) -> AsyncIterator[Dashboard]:
-    async with open_dashboard(by_choice.url, by_choice.token) as client:
+async def kubelets(by_choice: RunningServer, reader: str) -> AsyncIterator[Dashboard]:
+    async with open_dashboard(by_choice.url, reader) as client:
         yield client
 
 
@@ -108,7 +115,7 @@ async def test_cumulative_metrics_are_of_the_filtered_set(kubelets: Dashboard, p
     assert nothing["cumulativeMetrics"] == []
 
 
-async def test_states_of_integrations(kubelets: Dashboard) -> None:
+async def test_states_of_integrations(by_choice: RunningServer, kubelets: Dashboard) -> None:
     anyone = kubelets.as_token("")
     for name in ("sidecar", "kubelet"):
         state = await anyone.ok(f"/integration/{name}/state")
@@ -119,9 +126,10 @@ async def test_states_of_integrations(kubelets: Dashboard) -> None:
     assert (await anyone.get("/integration/heapster/state")).status == 404
     assert (await anyone.get("/integration")).status == 401
     assert (await kubelets.as_token("nonsense").get("/integration")).status == 401
-    listed = (await kubelets.ok("/integration"))["integrations"]
+    admin = kubelets.as_token(by_choice.token)
+    listed = (await admin.ok("/integration"))["integrations"]
     assert [each["id"] for each in listed] == ["sidecar", "metrics.k8s.io", "kubelet"]
-    assert (await kubelets.below("/clusters/dev/api/v1").ok("/integration/kubelet/state"))["connected"]
+    assert (await admin.below("/clusters/dev/api/v1").ok("/integration/kubelet/state"))["connected"]
 
 
 async def test_what_is_wrong_is_told_to_logins_alone(by_api: RunningServer) -> None:
@@ -134,8 +142,8 @@ async def test_what_is_wrong_is_told_to_logins_alone(by_api: RunningServer) -> N
     assert "Install metrics-server" in full["error"]["ErrStatus"]["message"]
 
 
-async def test_no_provider_is_no_error(by_api: RunningServer, pods: str) -> None:
-    async with open_dashboard(by_api.url, by_api.token) as client:
+async def test_no_provider_is_no_error(by_api: RunningServer, reader: str, pods: str) -> None:
+    async with open_dashboard(by_api.url, reader) as client:
         answer = await client.ok(f"/pod/{pods}")
     assert (answer["cumulativeMetrics"], answer["errors"], len(answer["pods"])) == ([], [], len(PODS))
 
@@ -152,13 +160,13 @@ def with_metrics_server(cluster: ClusterInfo, pods: str) -> Iterator[None]:
 @pytest.mark.usefixtures("with_metrics_server")
 @pytest.mark.timeout(240)
 async def test_the_real_metrics_server_fails_and_recovers(
-    by_api: RunningServer, by_choice: RunningServer, kubectl: Kubectl, pods: str
+    by_api: RunningServer, by_choice: RunningServer, kubectl: Kubectl, reader: str, pods: str
 ) -> None:
     """Without it lists go on and say why there are no figures; a server with a second source takes that one."""
     deployment = ("--namespace=kube-system", "deployment/metrics-server")
     async with (
-        open_dashboard(by_api.url, by_api.token) as client,
-        open_dashboard(by_choice.url, by_choice.token) as other,
+        open_dashboard(by_api.url, reader) as client,
+        open_dashboard(by_choice.url, reader) as other,
     ):
         answer = await _until(lambda: client.ok(f"/pod/{pods}"), _measured)
         for name, used in _memory(answer).items():

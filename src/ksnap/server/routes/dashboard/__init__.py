@@ -13,6 +13,7 @@ from ksnap.server.routes.dashboard import (
     integrations,
     jobs,
     lists,
+    live,
     logs,
     network,
     pods,
@@ -38,6 +39,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     access.router,
     cluster.router,
     custom.router,
+    live.router,
 )
 
 
