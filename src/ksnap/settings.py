@@ -198,8 +198,15 @@ class ServerSettings(BaseSettings):
     """Such connections of all users to one server process."""
 
     progress_patience_s: float = Field(default=10.0, gt=0)
-    """Seconds that a reader of progress may leave what was sent to it unread, once the buffers between are full,
-    before it is dropped. It can come back with the last id that it saw."""
+    """Seconds that a reader of progress, or of a log that is followed, may leave what was sent to it unread, once the
+    buffers between are full, before it is dropped. It can come back with the last id that it saw."""
+
+    log_connections_user: int = Field(default=20, ge=1)
+    """Connections on which one caller may follow logs (`/api/v1/log/follow/...`) at a time. Each holds one to the
+    API server for each container."""
+
+    log_connections: int = Field(default=500, ge=1)
+    """Such connections of all callers to one server process."""
 
     live_connections_user: int = Field(default=50, ge=1)
     """Connections on which one caller may follow lists (`/api/v1/live/...`) at a time: some in each of many tabs."""

@@ -116,6 +116,7 @@ class FaultProxy:
         self.host = ""
         self.requests: list[SeenRequest] = []
         self.faults: list[Fault] = []
+        self._answering: dict[int, web.Request] = {}
         self._upstream = upstream.rstrip("/")
         self._session = session
         self._released = asyncio.Event()
@@ -124,11 +125,23 @@ class FaultProxy:
         self.faults.append(fault)
         return fault
 
+    @property
+    def open(self) -> int:
+        """Requests whose answer has not ended, and whose client is still there."""
+        return sum(each.transport is not None for each in self._answering.values())
+
     def release(self) -> None:
         """Let requests that hang end (their connections are closed)."""
         self._released.set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        self._answering[id(request)] = request
+        try:
+            return await self._handle(request)
+        finally:
+            del self._answering[id(request)]
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         path = request.raw_path
         self.requests.append(SeenRequest(request.method, path, dict(request.headers)))
         action = next((fault.action for fault in self.faults if fault.takes(request.method, path)), None)

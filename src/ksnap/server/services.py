@@ -80,6 +80,7 @@ class Services:
     node_images: NodeImages
     progress: ProgressFeed
     progress_connections: OpenConnections
+    log_connections: OpenConnections
     dashboard: Dashboard
     metrics: Metrics
     live_connections: OpenConnections
@@ -171,6 +172,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             node_images=opened.node_images,
             progress=opened.progress,
             progress_connections=OpenConnections(settings.progress_connections, settings.progress_connections_user),
+            log_connections=OpenConnections(settings.log_connections, settings.log_connections_user),
             dashboard=dashboard,
             metrics=metrics,
             live_connections=OpenConnections(settings.live_connections, settings.live_connections_user),

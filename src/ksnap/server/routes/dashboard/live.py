@@ -28,18 +28,12 @@ from ksnap.server.middleware.admission import token_of
 from ksnap.server.origins import check_origin
 from ksnap.server.routes.dashboard.context import AsCaller
 from ksnap.server.routes.dashboard.lists import LISTED, SELECTION
-from ksnap.server.routes.dashboard.route import ANY_JSON, DashboardRoute
+from ksnap.server.routes.dashboard.route import EventRoute
 from ksnap.server.services import InServices, Services
 from ksnap.server.sockets import answer_pings, close_for
 
 ALL, SOME = "/live/{kind}", "/live/{kind}/{namespace}"
 LONGEST_ID = 64
-
-
-class EventRoute(DashboardRoute):
-    """For answers that do not end."""
-
-    produces = ANY_JSON | {"text/event-stream", "text/*"}
 
 
 router = APIRouter(tags=["dashboard"], route_class=EventRoute)

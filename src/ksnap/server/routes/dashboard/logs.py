@@ -6,12 +6,13 @@ from typing import Annotated
 import aiohttp
 from fastapi import APIRouter, Depends, Query, Response
 
-from ksnap.dashboard.logs.pages import LogDetails, log_page
+from ksnap.dashboard.logs.pages import log_page
 from ksnap.dashboard.logs.query import FileQuery, file_query, page_query
 from ksnap.dashboard.logs.sources import log_sources
 from ksnap.kube.logs import LogOptions, open_log
 from ksnap.server.answers import json_answer
 from ksnap.server.file_answer import StreamedFile
+from ksnap.server.routes.dashboard.container_path import InContainer
 from ksnap.server.routes.dashboard.context import AsCaller
 from ksnap.server.routes.dashboard.route import DashboardRoute, TextRoute
 
@@ -85,18 +86,18 @@ async def source(at: AsCaller, namespace: str, resource_name: str, resource_type
 
 
 async def _opened(
-    at: AsCaller, namespace: str, pod: str, container: str, asked: Annotated[FileParameters, Depends()]
+    at: AsCaller, of: InContainer, asked: Annotated[FileParameters, Depends()]
 ) -> AsyncIterator[aiohttp.StreamReader]:
     """The log, read for as long as it is being sent; what the API server refuses is an answer of its own."""
     query = asked.query
     options = LogOptions(
-        container,
+        of.container,
         previous=query.previous,
         timestamps=query.timestamps,
         tail_lines=query.tail_lines,
         since_time=query.since_time,
     )
-    async with open_log(at.api, namespace, pod, options) as stream:
+    async with open_log(at.api, of.namespace, of.pod, options) as stream:
         yield stream
 
 
@@ -106,23 +107,17 @@ async def _opened(
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-async def file(pod: str, container: str, stream: Annotated[aiohttp.StreamReader, Depends(_opened)]) -> Response:
+async def file(of: InContainer, stream: Annotated[aiohttp.StreamReader, Depends(_opened)]) -> Response:
     return StreamedFile(
-        stream.iter_any(), name=f"logs-from-{container}-in-{pod}.log", media_type="text/plain; charset=utf-8"
+        stream.iter_any(), name=f"logs-from-{of.container}-in-{of.pod}.log", media_type="text/plain; charset=utf-8"
     )
 
 
 @router.get("/{namespace}/{pod}", summary="Lines of a pod's first container")
 async def of_pod(at: AsCaller, namespace: str, pod: str, asked: Annotated[PageParameters, Depends()]) -> Response:
-    return json_answer(await _page(at, namespace, pod, "", asked))
+    return json_answer(await log_page(at, namespace, pod, "", page_query(asked.given)))
 
 
 @router.get("/{namespace}/{pod}/{container}", summary="Lines of a container, init containers too")
-async def of_container(
-    at: AsCaller, namespace: str, pod: str, container: str, asked: Annotated[PageParameters, Depends()]
-) -> Response:
-    return json_answer(await _page(at, namespace, pod, container, asked))
-
-
-async def _page(at: AsCaller, namespace: str, pod: str, container: str, asked: PageParameters) -> LogDetails:
-    return await log_page(at, namespace, pod, container, page_query(asked.given))
+async def of_container(at: AsCaller, of: InContainer, asked: Annotated[PageParameters, Depends()]) -> Response:
+    return json_answer(await log_page(at, of.namespace, of.pod, of.container, page_query(asked.given)))

@@ -57,6 +57,12 @@ class TextRoute(DashboardRoute):
     produces = ANY_JSON | {"text/plain", "text/*", "application/yaml", "application/octet-stream", "application/x-tar"}
 
 
+class EventRoute(DashboardRoute):
+    """For answers that do not end."""
+
+    produces = ANY_JSON | {"text/event-stream", "text/*"}
+
+
 def _check_csrf(request: Request) -> None:
     if UNCHECKED in request.url.path:
         return
