@@ -30,7 +30,7 @@ from ksnap.server.routes.dashboard.context import AsCaller
 from ksnap.server.routes.dashboard.lists import LISTED, SELECTION
 from ksnap.server.routes.dashboard.route import EventRoute
 from ksnap.server.services import InServices, Services
-from ksnap.server.sockets import answer_pings, close_for
+from ksnap.server.sockets import accept, answer_pings, close_for
 
 ALL, SOME = "/live/{kind}", "/live/{kind}/{namespace}"
 LONGEST_ID = 64
@@ -177,7 +177,7 @@ async def follow_some_by_socket(
 
 async def _serve(socket: WebSocket, services: Services, at: ClusterAsCaller, asked: Asked) -> None:
     check_origin(socket, services.settings.allowed_origins)
-    await socket.accept()
+    await accept(socket)
     try:
         async with _followed(services, at, asked) as follower:
             ended = await first_end(

@@ -30,7 +30,7 @@ from ksnap.server.routes.dashboard.container_path import ContainerPath, InContai
 from ksnap.server.routes.dashboard.context import AsCaller
 from ksnap.server.routes.dashboard.route import EventRoute
 from ksnap.server.services import InServices, Services
-from ksnap.server.sockets import answer_pings, close_for
+from ksnap.server.sockets import accept, answer_pings, close_for
 
 PATH = "/log/follow/{namespace}/{pod}/{container}"
 Text = Annotated[str | None, Query(max_length=200)]
@@ -157,7 +157,7 @@ async def follow_by_socket(
 ) -> None:
     """The same as frames."""
     check_origin(socket, services.settings.allowed_origins)
-    await socket.accept()
+    await accept(socket)
     try:
         async with _followed(services, at, of, asked.query) as followed:
             ended = await first_end(
