@@ -111,6 +111,31 @@ class ServerSettings(BaseSettings):
     """The key of those tokens: 256 bytes in base64, as the Kubernetes Dashboard has it. None: made of the key that
     signs logins, so that servers which share that one share this one, too."""
 
+    metrics_provider: Literal["auto", "sidecar", "metrics.k8s.io", "prometheus", "kubelet", "none"] = Field(
+        default="auto", validation_alias=AliasChoices("metrics_provider", "KSNAP_METRICS_PROVIDER", "METRICS_PROVIDER")
+    )
+    """Where the dashboard's figures of cpu and memory come from: one source, or `auto` (the Kubernetes Dashboard's
+    word for it is `sidecar`): `metrics.k8s.io`, else Prometheus if its address is set, else the kubelets' summaries,
+    for which ksnap's account needs the right `get nodes/proxy`. `none`: no figures."""
+
+    metric_client_check_period_s: float = Field(default=30.0, ge=1)
+    """Seconds between two looks at whether that source works: one that fails is left by then, and one that is back
+    taken up again."""
+
+    prometheus_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    """Address of a Prometheus that scrapes the kubelets: `URL` for all clusters, `NAME=URL` for one. `{cluster}` in
+    it stands for the cluster's name."""
+
+    prometheus_matchers: str = ""
+    """Label matchers for all that is asked of Prometheus, where it has several clusters' metrics: such as
+    `cluster="{cluster}"`."""
+
+    prometheus_ca_file: Path | None = None
+    """PEM file of the authority that signed Prometheus' certificate. None: the system's. It is always verified."""
+
+    prometheus_token_file: Path | None = None
+    """File with a bearer token for Prometheus, read again for each request. It needs an https address."""
+
     watch_idle_s: float = Field(default=300.0, gt=0)
     """Seconds after which a cluster's resource that nobody has listed is no longer watched. Its next list then waits
     for the first fill again: a second for every few thousand objects."""
@@ -197,6 +222,13 @@ class ServerSettings(BaseSettings):
     log_connections: int = Field(default=500, ge=1)
     """Such connections of all callers to one server process."""
 
+    live_connections_user: int = Field(default=50, ge=1)
+    """Connections on which one caller may follow lists (`/api/v1/live/...`) at a time: some in each of many tabs."""
+
+    live_connections: int = Field(default=500, ge=1)
+    """Such connections of all callers to one server process. All together take a quarter of a core, by looking less
+    often the more there are."""
+
     body_limit_bytes: int = Field(default=1 << 20, ge=1024)
     """Bytes that a request's body may have; the largest that makes sense, a kubeconfig with certificates, has some
     tens of thousands. On the dashboard's paths it is 3 MiB at least, as much as an API server takes for an object."""
@@ -245,7 +277,7 @@ class ServerSettings(BaseSettings):
     def _networks(cls, value: object) -> object:
         return tuple(ip_network(each, strict=False) for each in _split(value)) if isinstance(value, str) else value
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "prometheus_urls", mode="before")
     @classmethod
     def _origins(cls, value: object) -> object:
         return _split(value) if isinstance(value, str) else value

@@ -13,6 +13,7 @@ from tests.server.client import Client
 # Contract dashboard-api, section 2.
 WITHOUT_TOKEN = {
     "GET /api/v1/csrftoken/{action}",
+    "GET /api/v1/integration/{name}/state",
     "POST /api/v1/login",
     "POST /api/v1/appdeployment/validate/imagereference",
     "POST /api/v1/appdeployment/validate/protocol",

@@ -29,9 +29,13 @@ from ksnap.configuration.registries import Registries
 from ksnap.configuration.signing import open_signing_key
 from ksnap.configuration.token_reviews import ClusterReviews
 from ksnap.dashboard.csrf import CsrfTokens
+from ksnap.dashboard.integrations import Integrations
+from ksnap.dashboard.live.pace import Pace
+from ksnap.dashboard.metrics.history import History
+from ksnap.dashboard.metrics.providers import ProviderOptions, Providers
+from ksnap.dashboard.metrics.service import Metrics
 from ksnap.dashboard.page_settings import PageSettings
 from ksnap.dashboard.selection.lists import Lists
-from ksnap.dashboard.selection.metrics import NoMetrics
 from ksnap.dashboard.service import Dashboard
 from ksnap.dashboard.writes.drains import Drains, open_drains
 from ksnap.errors import InvalidInput
@@ -84,6 +88,10 @@ class Services:
     retention: Retention
     garbage: Collector
     dashboard: Dashboard
+    metrics: Metrics
+    live_connections: OpenConnections
+    live_pace: Pace
+    integrations: Integrations
     lists: Lists
     csrf: CsrfTokens
     drains: Drains
@@ -139,6 +147,11 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
         stack.push_async_callback(opened.retention.close)
         dashboard = Dashboard(clusters, connections, settings.default_cluster)
         stack.push_async_callback(dashboard.close)
+        providers = Providers(_provider_options(settings))
+        stack.push_async_callback(providers.close)
+        metrics = await stack.enter_async_context(
+            Metrics(connections, providers.sources, History(database), check_s=settings.metric_client_check_period_s)
+        )
         watches = await stack.enter_async_context(
             WatchCaches(
                 WatchSettings(
@@ -174,7 +187,11 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             retention=opened.retention,
             garbage=opened.garbage,
             dashboard=dashboard,
-            lists=Lists(watches, NoMetrics()),
+            metrics=metrics,
+            live_connections=OpenConnections(settings.live_connections, settings.live_connections_user),
+            live_pace=Pace(),
+            integrations=Integrations(providers.integrations),
+            lists=Lists(watches, metrics),
             csrf=CsrfTokens(
                 decoded_csrf_key(settings.csrf_key)
                 if settings.csrf_key is not None
@@ -200,6 +217,16 @@ async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 def _locks(settings: ServerSettings) -> AbstractAsyncContextManager[ServerLocks]:
     return open_server_locks(
         settings.resolved_database_url, settings.resolved_server_id, patience_s=settings.database_timeout_s
+    )
+
+
+def _provider_options(settings: ServerSettings) -> ProviderOptions:
+    return ProviderOptions(
+        settings.metrics_provider,
+        settings.prometheus_urls,
+        settings.prometheus_matchers,
+        settings.prometheus_ca_file,
+        settings.prometheus_token_file,
     )
 
 

@@ -17,6 +17,7 @@ from ksnap.errors import KsnapError, TooLarge
 from ksnap.server.following import TooSlow
 from ksnap.server.middleware.admission import TOKEN_LIMIT
 
+SUBPROTOCOL = "snap.v1"
 # The longest that a client may say is an auth frame, which holds a token.
 FRAME_LIMIT = TOKEN_LIMIT + 1024
 # Of an error's own frame; then the connection is closed without it.
@@ -25,6 +26,11 @@ LAST_FRAME_S = 1.0
 REASON_BYTES = 123
 
 _log = structlog.get_logger(__name__)
+
+
+async def accept(socket: WebSocket) -> None:
+    """In our protocol where it is offered: a browser that offers some, to bring its token, insists on one."""
+    await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope["subprotocols"] else None)
 
 
 async def said(socket: WebSocket) -> dict[str, Any]:

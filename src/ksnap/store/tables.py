@@ -115,6 +115,18 @@ class NodeStatus(Base):
     report: Mapped[dict[str, Any]]
 
 
+class UsageLook(Base):
+    """What a cluster's pods and nodes used at one minute, of the last hour."""
+
+    __tablename__ = "usage_looks"
+
+    cluster_name: Mapped[str] = mapped_column(ForeignKey("clusters.name", ondelete="CASCADE"), primary_key=True)
+    at: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False, index=True)
+    """Unix seconds, a whole minute."""
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    """Names and amounts, packed; only the dashboard reads it."""
+
+
 class Checkpoint(Base):
     """Our record of one frozen container. Its bytes are in the registry (`image_digest`) or a blob (`blob_key`)."""
 

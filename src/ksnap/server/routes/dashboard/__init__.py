@@ -12,8 +12,10 @@ from ksnap.server.routes.dashboard import (
     config,
     creations,
     custom,
+    integrations,
     jobs,
     lists,
+    live,
     log_follow,
     logs,
     network,
@@ -33,6 +35,7 @@ from ksnap.server.routes.dashboard.first_words import by_first_word
 
 ROUTERS: tuple[APIRouter, ...] = (
     session.router,
+    integrations.router,
     lists.router,
     logs.router,
     logs.files,
@@ -55,6 +58,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     # An object named `object` cannot be read: the list's path wins (contract, section 14).
     custom.object_lists,
     custom.router,
+    live.router,
     # Last, for one of its paths begins with any kind.
     scaling.router,
     rollouts.router,

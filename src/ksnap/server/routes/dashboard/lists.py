@@ -40,11 +40,14 @@ SELECTION: dict[str, Any] = {
 """For `openapi_extra` of every route that answers a list."""
 
 router = APIRouter(tags=["dashboard"], route_class=DashboardRoute)
+LISTED: dict[str, Kind[Any]] = {}
+"""Every kind with such routes, by the first segment of their paths."""
 
 
 def list_routes(router: APIRouter, kind: Kind[R]) -> None:
     """The routes of a kind's list: of all, and of some namespaces."""
     path, plural = f"/{kind.type_name}", kind.resource.plural
+    LISTED[kind.type_name] = kind
 
     async def of_all(request: Request, at: AsCaller) -> Response:
         return await list_answer(request, at, kind)

@@ -28,19 +28,13 @@ from ksnap.server.middleware.admission import token_of
 from ksnap.server.origins import check_origin
 from ksnap.server.routes.dashboard.container_path import ContainerPath, InContainer
 from ksnap.server.routes.dashboard.context import AsCaller
-from ksnap.server.routes.dashboard.route import ANY_JSON, DashboardRoute
+from ksnap.server.routes.dashboard.route import EventRoute
 from ksnap.server.services import InServices, Services
-from ksnap.server.sockets import answer_pings, close_for
+from ksnap.server.sockets import accept, answer_pings, close_for
 
 PATH = "/log/follow/{namespace}/{pod}/{container}"
 Text = Annotated[str | None, Query(max_length=200)]
 Place = Annotated[str | None, Query(max_length=LONGEST, description="The id of the last event that was seen")]
-
-
-class EventRoute(DashboardRoute):
-    """For answers that do not end."""
-
-    produces = ANY_JSON | {"text/event-stream", "text/*"}
 
 
 router = APIRouter(tags=["dashboard"], route_class=EventRoute)
@@ -163,7 +157,7 @@ async def follow_by_socket(
 ) -> None:
     """The same as frames."""
     check_origin(socket, services.settings.allowed_origins)
-    await socket.accept()
+    await accept(socket)
     try:
         async with _followed(services, at, of, asked.query) as followed:
             ended = await first_end(

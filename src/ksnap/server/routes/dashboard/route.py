@@ -58,6 +58,12 @@ class TextRoute(DashboardRoute):
     produces = ANY_JSON | {"text/plain", "text/*", "application/yaml", "application/octet-stream", "application/x-tar"}
 
 
+class EventRoute(DashboardRoute):
+    """For answers that do not end."""
+
+    produces = ANY_JSON | {"text/event-stream", "text/*"}
+
+
 def _check_path(request: Request) -> None:
     """No part of a path climbs out of its place in the API server's path, which has it as a name."""
     if any(part in {".", ".."} for part in request.path_params.values()):

@@ -28,11 +28,10 @@ from ksnap.server.origins import check_origin
 from ksnap.server.routes.snap.names import ClusterName, Id, Namespace
 from ksnap.server.routes.snap.progress_messages import event_block, frame_text
 from ksnap.server.services import InServices, Services
-from ksnap.server.sockets import answer_pings, close_for, said
+from ksnap.server.sockets import accept, answer_pings, close_for, said
 
 router = APIRouter(tags=["jobs"], route_class=RightFirst)
 
-SUBPROTOCOL = "snap.v1"
 FIRST_FRAME_S = 10.0
 
 _viewer = require(Role.VIEWER)
@@ -86,7 +85,7 @@ async def progress_of(
 
 async def _serve(socket: WebSocket, services: Services, asked: Asked, username: str | None = None) -> None:
     check_origin(socket, services.settings.allowed_origins)
-    await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope["subprotocols"] else None)
+    await accept(socket)
     try:
         ended = await _followed(socket, services, asked, username)
     except (KsnapError, WebSocketDisconnect) as error:
