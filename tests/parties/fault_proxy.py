@@ -77,7 +77,14 @@ class Corrupt:
     offset: int = 0
 
 
-Action = Answer | Hang | Hold | Delay | DropAfter | CutAnswer | Corrupt
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Pass the answer's body on again and again: what the party has, longer than it can have it."""
+
+    times: int
+
+
+Action = Answer | Hang | Hold | Delay | DropAfter | CutAnswer | Corrupt | Repeat
 
 
 @dataclass(slots=True)
@@ -159,7 +166,7 @@ class FaultProxy:
                 await self._hang(request)
             case Hold():
                 await self._released.wait()
-            case Hang() | Delay() | DropAfter() | CutAnswer() | Corrupt() | None:
+            case Hang() | Delay() | DropAfter() | CutAnswer() | Corrupt() | Repeat() | None:
                 pass
         return await self._forward(request, action)
 
@@ -208,6 +215,12 @@ class FaultProxy:
         if answer.headers.get("Content-Length"):
             response.content_length = int(answer.headers["Content-Length"])
         await response.prepare(request)
+        if isinstance(action, Repeat):
+            body = await answer.read()
+            for _ in range(action.times):
+                await response.write(body)
+            await response.write_eof()
+            return response
         sent = 0
         async for chunk in answer.content.iter_chunked(_CHUNK):
             data = chunk
