@@ -1,5 +1,6 @@
 """`ksnap serve`: runs the server under uvicorn until it is told to stop (SIGTERM, SIGINT)."""
 
+import asyncio
 import signal
 import socket
 import sys
@@ -66,7 +67,7 @@ def _config(settings: ServerSettings, app: FastAPI) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens once it does: a port of 0 is known then only. Sends followers away before it stops."""
+    """Says where it listens once it does: a port of 0 is known then only. Sends away who would stay."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
@@ -84,5 +85,6 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         services: Services = self._app.state.services
-        await services.progress.end(FAREWELL_S)  # they would keep it open for the whole grace
+        # They would keep it open for the whole grace.
+        await asyncio.gather(services.progress.end(FAREWELL_S), services.terminals.sessions.end())
         await super().shutdown(sockets)

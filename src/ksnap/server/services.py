@@ -28,6 +28,9 @@ from ksnap.configuration.signing import open_signing_key
 from ksnap.configuration.token_reviews import ClusterReviews
 from ksnap.dashboard.csrf import CsrfTokens
 from ksnap.dashboard.service import Dashboard
+from ksnap.dashboard.terminal.opening import Terminals
+from ksnap.dashboard.terminal.sessions import terminal_sessions
+from ksnap.dashboard.terminal.settings import TerminalSettings
 from ksnap.errors import InvalidInput
 from ksnap.identity.agents import Agents
 from ksnap.identity.limits import Limits, MemoryCounters, SharedCounters
@@ -74,6 +77,7 @@ class Services:
     progress_connections: OpenConnections
     dashboard: Dashboard
     csrf: CsrfTokens
+    terminals: Terminals
 
 
 @asynccontextmanager
@@ -123,6 +127,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
         )
         dashboard = Dashboard(clusters, connections, settings.default_cluster)
         stack.push_async_callback(dashboard.close)
+        sessions = await stack.enter_async_context(terminal_sessions(_terminals(settings)))
         yield Services(
             settings=settings,
             database=database,
@@ -153,12 +158,23 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
                 else tokens.derived_key("csrf", CSRF_KEY_BYTES),
                 required=not settings.disable_csrf,
             ),
+            terminals=Terminals(sessions, database),
         )
 
 
 def _locks(settings: ServerSettings) -> AbstractAsyncContextManager[ServerLocks]:
     return open_server_locks(
         settings.resolved_database_url, settings.resolved_server_id, patience_s=settings.database_timeout_s
+    )
+
+
+def _terminals(settings: ServerSettings) -> TerminalSettings:
+    return TerminalSettings(
+        idle_s=settings.terminal_idle_s,
+        sessions_token=settings.terminal_sessions_token,
+        sessions=settings.terminal_sessions,
+        further_shells=settings.terminal_shells,
+        debug_image=settings.terminal_debug_image,
     )
 
 

@@ -5,9 +5,9 @@ Each is served for the default cluster at /api/v1/..., and for a named one at /c
 
 from fastapi import APIRouter, FastAPI
 
-from ksnap.server.routes.dashboard import session
+from ksnap.server.routes.dashboard import session, terminal
 
-ROUTERS: tuple[APIRouter, ...] = (session.router,)
+ROUTERS: tuple[APIRouter, ...] = (session.router, terminal.router)
 
 
 def include(app: FastAPI) -> None:
