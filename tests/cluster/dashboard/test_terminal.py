@@ -213,9 +213,6 @@ async def test_what_runs_ends_with_its_client(caller: Dashboard, kubectl: Kubect
         await _start(terminal, f"python3 -c '{STUBBORN}'")
     async with shell_in(caller, module_namespace, "busybox") as terminal:
         await _start(terminal, "trap '' INT HUP TERM QUIT; cat; while true; do sleep 4713; done")
-    import asyncio
-
-    await asyncio.sleep(6)
     for pod, words in (("debian", "sleep 4712"), ("debian", "sleep(4711)"), ("busybox", "sleep 4713")):
         await gone(kubectl, module_namespace, pod, words, within_s=15)
 
