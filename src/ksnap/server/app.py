@@ -22,6 +22,7 @@ from ksnap.server.middleware.body import BodyLimit
 from ksnap.server.middleware.context import RequestContext
 from ksnap.server.middleware.unexpected import Unexpected
 from ksnap.server.routes import dashboard, health, prometheus
+from ksnap.server.routes.dashboard import terminal_sockjs
 from ksnap.server.routes.snap import (
     checkpoint,
     checkpoint_download,
@@ -100,6 +101,7 @@ def create_app(settings: ServerSettings, announce: Announce | None = None) -> Fa
     for router in ROUTERS:
         app.include_router(router)
     dashboard.include(app)
+    terminal_sockjs.mount(app, settings)
     _wrap(app, settings)
     return app
 

@@ -15,6 +15,7 @@ from ksnap.server.logs import configure_logs
 from ksnap.server.memory import bound_arenas
 from ksnap.server.protocols import HttpProtocol, WebSocketProtocol
 from ksnap.server.services import Services
+from ksnap.server.sockjs.mount import end_sockjs
 from ksnap.settings import ServerSettings
 
 # A peer that is gone without a word is noticed; a busy one has time to answer.
@@ -87,4 +88,5 @@ class _Server(uvicorn.Server):
         services: Services = self._app.state.services
         # They would keep it open for the whole grace.
         await asyncio.gather(services.progress.end(FAREWELL_S), services.terminals.sessions.end())
+        await end_sockjs(self._app, FAREWELL_S)
         await super().shutdown(sockets)

@@ -1,17 +1,20 @@
 """A client of terminals, over a plain WebSocket, and the pods that they are in."""
 
 import asyncio
+import base64
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
-from tests.cluster.dashboard.client import Dashboard, Rule, rule
+from tests.cluster.dashboard.client import Dashboard, Rule, configure, rule
+from tests.parties.server import RunningServer, running_server
 
 LIMIT_S = 30.0
 EOT = "\x04"
@@ -146,3 +149,30 @@ async def gone(kubectl: Kubectl, namespace: str, pod: str, words: str, *, within
         # Nothing tells of the end of a process in a pod.
         while await asyncio.to_thread(count_processes, kubectl, namespace, pod, words):  # noqa: ASYNC110
             await asyncio.sleep(0.5)
+
+
+@contextmanager
+def own_server(cluster: ClusterInfo, data_dir: Path, **settings: str) -> Iterator[RunningServer]:
+    """A server of the test's own, with the development cluster as its default one."""
+    with running_server(data_dir, {f"KSNAP_{name.upper()}": value for name, value in settings.items()}) as server:
+        kubeconfig = base64.b64encode(cluster.kubeconfig.read_bytes()).decode()
+        configure(server, "dev", api_server_url=cluster.api_server, kubeconfig_content=kubeconfig)
+        yield server
+
+
+def resident_bytes(server: RunningServer) -> int:
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+
+def audited(server: RunningServer, action: str) -> list[dict[str, Any]]:
+    """The trail's lines of one kind."""
+    lines = [json.loads(each) for each in server.log if '"audited"' in each]
+    return [each for each in lines if each["action"] == action]
+
+
+async def until_audited(server: RunningServer, action: str, outcome: str, count: int) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        # The log is read by a thread.
+        while sum(each["outcome"] == outcome for each in audited(server, action)) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)

@@ -1,20 +1,30 @@
-"""What a terminal needs of a connection: whole text messages, whichever transport carries them (SockJS, WebSocket)."""
+"""What a terminal needs of a connection: whole text messages, whichever transport carries them (SockJS, WebSocket).
+
+The same as SockJS's own `SockJsConnection`, which belongs to an entrance.
+"""
 
 from collections.abc import Mapping
 from typing import Protocol
 
+from ksnap.sockjs.frames import ConnectionClosed
 
-class ConnectionClosed(Exception):
-    """The other side is gone, or the connection was closed."""
+__all__ = ["ConnectionClosed", "SockJsConnection"]
 
 
 class SockJsConnection(Protocol):
     """One client's connection."""
 
-    headers: Mapping[str, str]
-    """Of the request that began it; names in lower case."""
-    query: str
-    address: str
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the request that opened it; names are in lower case."""
+
+    @property
+    def query(self) -> str:
+        """Of the request that opened it."""
+
+    @property
+    def address(self) -> str:
+        """Of the client that opened it."""
 
     async def receive(self) -> str:
         """The next message; ConnectionClosed when there will be none."""

@@ -22,7 +22,7 @@ EOT = b"\x04"
 INTERRUPT = b"\x03"
 # After which the exec stream is closed, whatever became of the process.
 WHOLE_S = 5.0
-PATIENCE_S = 1.0
+PATIENCE_S = 0.7
 PROMPT_S = 0.3
 KILL_AFTER_S = 1.0
 COMMAND_S = 2.0
@@ -37,8 +37,8 @@ _log = structlog.get_logger(__name__)
 async def hang_up(process: "asyncio.Task[Closing]", typed: Typed, place: Place, command: Command) -> None:
     """Return once the process has ended, or after `WHOLE_S`."""
     until = time.monotonic() + WHOLE_S
-    # The shell sets its terminal anew once it is interrupted, and takes an end that came before for something else.
-    for said, patience_s in ((EOT, PATIENCE_S), (INTERRUPT, PROMPT_S), (EOT, PATIENCE_S)):
+    # A shell that sets its terminal at that moment, as for a prompt, takes an end of input for something else.
+    for said, patience_s in ((EOT, PROMPT_S), (EOT, PATIENCE_S), (INTERRUPT, PROMPT_S), (EOT, PATIENCE_S)):
         typed.add(said)
         if await _ended(process, patience_s):
             return

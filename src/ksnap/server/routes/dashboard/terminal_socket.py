@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from ksnap.dashboard.terminal.connection import ConnectionClosed
+from ksnap.sockjs.frames import Closed, ConnectionClosed
 
 # Codes from 4000 on are an application's own (RFC 6455, 7.4.2).
 CODES_FROM = 4000
 REASON_BYTES = 123
 """What is left of a control frame's 125 bytes (RFC 6455, 5.5)."""
+
+GONE = Closed(1006, "the connection broke")
 
 
 class TerminalSocket:
@@ -25,9 +27,9 @@ class TerminalSocket:
         try:
             message = await self._socket.receive()
         except RuntimeError as error:  # Starlette's word for a socket that has ended before
-            raise ConnectionClosed from error
+            raise ConnectionClosed(GONE) from error
         if message["type"] == "websocket.disconnect":
-            raise ConnectionClosed
+            raise ConnectionClosed(Closed(message.get("code", GONE.code), message.get("reason") or ""))
         text = message.get("text")
         return str(text) if text is not None else bytes(message["bytes"]).decode("utf-8", "replace")
 
@@ -35,7 +37,7 @@ class TerminalSocket:
         try:
             await self._socket.send_text(message)
         except (WebSocketDisconnect, RuntimeError) as error:
-            raise ConnectionClosed from error
+            raise ConnectionClosed(GONE) from error
 
     async def close(self, code: int, reason: str) -> None:
         try:
