@@ -147,16 +147,16 @@ async def test_a_thousand_sessions_opened_and_dropped(
             async with shell_in(caller, module_namespace, POD) as terminal:
                 await terminal.is_told("Connection established")
 
-    async def at_once(count: int) -> None:
-        async with open_dashboard(server.url, tokens[0]) as caller, asyncio.TaskGroup() as group:
+    async def at_once(url: str, count: int) -> None:
+        async with open_dashboard(url, tokens[0]) as caller, asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
                 group.create_task(rounds(caller, count // AT_ONCE))
 
     # Those that are being ended count, too.
     with own_server(cluster, tmp_path / "data", terminal_sessions_token="200") as server:
-        await at_once(ROUNDS // 5)
+        await at_once(server.url, ROUNDS // 5)
         before = resident_bytes(server)
-        await at_once(ROUNDS)
+        await at_once(server.url, ROUNDS)
         assert resident_bytes(server) - before < 16 * MIB
         await gone(kubectl, module_namespace, POD, "bash", within_s=20)
         assert [each for each in server.log if "terminal_process_" in each] == []
