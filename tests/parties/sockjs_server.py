@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from ksnap.server.logs import configure_logs
 from ksnap.server.metrics import RequestMetrics
 from ksnap.server.middleware.context import RequestContext
 from ksnap.server.protocols import HttpProtocol, WebSocketProtocol
@@ -179,6 +180,7 @@ class _Server(uvicorn.Server):
 
 
 def main() -> None:
+    configure_logs("warning", "json")
     npm = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     config = uvicorn.Config(
         make_app(npm),
@@ -188,7 +190,7 @@ def main() -> None:
         ws=WebSocketProtocol,
         ws_max_size=1 << 20,
         ws_per_message_deflate=False,
-        log_level="warning",
+        log_config=None,
         lifespan="on",
         timeout_graceful_shutdown=5,
     )

@@ -1,10 +1,10 @@
 """One SockJS session as a state machine: who may receive, what they get next, when it is over.
 
 It takes the time as an argument and waits for nothing. Its two sides are the client, of whom at most one connection
-receives at a time (`attach`, `take`, `detach`) while others bring messages (`accept`), and the application (`send`,
-`next_message`, `close`). The states and their only ways on:
+receives at a time (`attach`, `take`, `detach`, `lose`) while others bring messages (`accept`), and the application
+(`send`, `next_message`, `close`). The states and their only ways on:
 
-    NEW ──take──▶ OPEN ──close, lost──▶ CLOSING ──told, and the delay over──▶ GONE
+    NEW ──take──▶ OPEN ──close, lose──▶ CLOSING ──told, and the delay over──▶ GONE
      └─────────────┴──no receiver for the delay───────────────────────────────▶┘
 
 In CLOSING it is over for the application; whoever comes to receive is told why, again and again, until it is GONE: then
@@ -123,12 +123,15 @@ class Session:
             self._deadline = now + self._limits.disconnect_delay_s
         return closed
 
-    def detach(self, now: float, *, lost: bool = False) -> None:
-        """The receiver has gone: its answer came to its end, or its connection is lost."""
+    def detach(self, now: float) -> None:
+        """The receiver has all that it will get: another one may come."""
         self._attached = False
         if not self._told_closed:
             self._deadline = now + self._limits.disconnect_delay_s
-        if lost and self._closed is None:
+
+    def lose(self, now: float) -> None:
+        """What a receiver was given may not have arrived."""
+        if self._closed is None:
             self._outbox.take_all()
             self._close(INTERRUPTED, now)
 

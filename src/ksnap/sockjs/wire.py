@@ -30,6 +30,8 @@ class CallbackMissing(KsnapError):
 class CallbackInvalid(InvalidInput):
     """Nothing but a name may be called."""
 
+    status = 400
+
     def __init__(self) -> None:
         super().__init__('invalid "callback" parameter')
 

@@ -114,9 +114,14 @@ class LiveSession:
         self._for_application.ring()
         return frame
 
-    def detach(self, *, lost: bool) -> None:
-        """The receiver goes; lost, if what it was given may not have arrived."""
-        self._session.detach(self._loop.time(), lost=lost)
+    def detach(self) -> None:
+        """The receiver has got its last frame: a client that has seen it whole may be back at once."""
+        self._session.detach(self._loop.time())
+        self._changed()
+
+    def lose(self) -> None:
+        """What a receiver was given may not have arrived."""
+        self._session.lose(self._loop.time())
         self._changed()
 
     async def accept(self, messages: list[str]) -> None:
@@ -156,16 +161,22 @@ class LiveSession:
     def _changed(self) -> None:
         self._for_client.ring()
         self._for_application.ring()
+        if self._leaving and self._session.told and not self._session.attached:
+            self.drop()
+        else:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
         self._timer.cancel()
-        if not self._session.attached:
+        if not self._session.attached and not self._gone.is_set():
             self._timer = self._loop.call_at(self._session.deadline, self._expire)
-            if self._leaving and self._session.told:
-                self.drop()
 
     def _expire(self) -> None:
         if self._session.expire(self._loop.time()):
             self._for_application.ring()
             self.drop()
+        else:
+            self._set_timer()  # loops round: a timer may ring a millisecond early
 
 
 class _Bell:

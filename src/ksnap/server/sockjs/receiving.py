@@ -21,6 +21,7 @@ class Receiver:
         self._wire = wire
         self._headers = [("Content-Type", wire.content_type), *headers]
         self._options = options
+        self._detached = False
 
     async def serve(self, session: LiveSession) -> None:
         """Until the answer has come to its end, or the client has gone."""
@@ -32,9 +33,12 @@ class Receiver:
         try:
             whole = await self._served(session)
         finally:
-            session.detach(lost=not whole)
+            if not whole:
+                self._detach(session)
+                session.lose()
 
     async def _served(self, session: LiveSession) -> bool:
+        """Whether all of the answer was given to a client that was there."""
         async with asyncio.TaskGroup() as group:
             answering = group.create_task(self._frames(session) if self._wire.streams else self._frame(session))
             leaving = group.create_task(_gone(self._request.receive))
@@ -45,23 +49,32 @@ class Receiver:
         return whole and answering.result()
 
     async def _frame(self, session: LiveSession) -> bool:
-        return await self._in_time(self._all_at_once(await session.frame()))
+        frame = await session.frame()
+        self._detach(session)
+        return await self._in_time(self._all_at_once(frame))
 
     async def _frames(self, session: LiveSession) -> bool:
         # A proxy may keep the answer until it ends; nginx does not if it is told so.
         start = self._request.start(200, [*self._headers, ("X-Accel-Buffering", "no")])
         if not await self._in_time(start) or not await self._in_time(self._part(self._wire.prelude)):
             return False
-        sent = 0
-        while True:
+        sent, last = 0, False
+        while not last:
             frame = await session.frame()
             part = self._wire.encode(frame)
             sent += len(part)
             last = isinstance(frame, Closed) or sent >= self._options.response_limit_bytes
+            if last:
+                self._detach(session)
             if not await self._in_time(self._part(part, last=last)):
                 return False
-            if last:
-                return True
+        return True
+
+    def _detach(self, session: LiveSession) -> None:
+        """Once, before the last bytes: the client may come back before we know that it has them."""
+        if not self._detached:
+            self._detached = True
+            session.detach()
 
     async def _all_at_once(self, frame: Frame) -> None:
         body = self._wire.prelude + self._wire.encode(frame)

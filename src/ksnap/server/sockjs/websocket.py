@@ -43,7 +43,8 @@ class WebSocketReceiver:
                 writing.cancel()
                 reading.cancel()
         finally:
-            session.detach(lost=True)  # of no consequence if it is over already
+            session.detach()
+            session.lose()  # of no consequence if it is over already
             session.drop()
 
     async def _write(self, session: LiveSession) -> None:
