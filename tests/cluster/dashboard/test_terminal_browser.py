@@ -110,11 +110,13 @@ async def test_a_shell_that_is_missing(screens: Screens) -> None:
 
 async def test_characters_split_over_frames(screens: Screens) -> None:
     screen = await screens.open("debian")
-    await screen.types(r"printf '<\xe2'; sleep 0.2; printf '\x82'; sleep 0.2; printf '\xac>\xf0\x9f'; sleep 0.2")
-    await screen.types(r"printf '\x90\x8d>'")
-    await screen.displays("<€>")
-    await screen.types("echo 'grüße 漢字'")
-    await screen.displays("\ngrüße 漢字")
+    pieces = (r"<\xe2", r"\x82", r"\xac>\xf0\x9f", r"\x90\x8d>")
+    await screen.types("; sleep 0.2; ".join(f"printf '{each}'" for each in pieces) + "; echo")
+    await screen.displays("\n<€>🐍>")
+    await screen.types("echo re''ady; cat")
+    await screen.shows("ready")
+    await screen.types("grüße 漢字")
+    await screen.displays("\ngrüße 漢字\ngrüße 漢字\n")
 
 
 async def test_a_paste_of_a_megabyte(screens: Screens) -> None:
@@ -127,6 +129,7 @@ async def test_a_paste_of_a_megabyte(screens: Screens) -> None:
     await screen.shows(hashlib.sha256(arrives).hexdigest())
 
 
+@pytest.mark.thorough
 async def test_a_flood_for_a_slow_page(screens: Screens, dashboard_server: RunningServer) -> None:
     """The server waits for it, and holds little meanwhile."""
     screen = await screens.open("debian")
