@@ -83,8 +83,8 @@ async def opening(connection: SockJsConnection) -> None:
 
 
 async def watched(connection: SockJsConnection) -> None:
-    """Keeps what it was told, and how it ended, for /heard."""
-    heard: list[str] = []
+    """Keeps its query, what it was told, and how it ended, for /state."""
+    heard = [connection.query]
     HEARD.append(heard)
     try:
         while True:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -64,7 +65,9 @@ class Service:
         return await self.ask("GET", path, **options)
 
     async def post(self, path: str, body: str | bytes = "", **options: Any) -> Answer:
-        return await self.ask("POST", path, data=body, **options)
+        data = BytesIO(body.encode() if isinstance(body, str) else body)
+        headers = {"Content-Type": "text/plain", **options.pop("headers", {})}
+        return await self.ask("POST", path, data=data, headers=headers, **options)
 
     @asynccontextmanager
     async def stream(self, method: str, path: str, **options: Any) -> AsyncIterator[Stream]:
@@ -104,9 +107,9 @@ class Server:
     async def open_sessions(self, name: str) -> int:
         return int((await self.state())["open"][name])
 
-    async def heard(self, *told: str) -> bool:
-        """Whether an application of `watched` or `brief` was told exactly this."""
-        return list(told) in (await self.state())["heard"]
+    async def heard(self, word: str, end: str) -> bool:
+        """Whether an application of `watched` or `brief` that was told this word was told this end."""
+        return any(word in each and each[-1] == end for each in (await self.state())["heard"])
 
 
 def fresh() -> str:

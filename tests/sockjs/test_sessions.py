@@ -74,9 +74,8 @@ class TestProtocol:
             assert [await socket.receive_str() for _ in range(3)] == ["o", "h", "h"]
 
     async def test_a_session_without_a_receiver_ends(self, server: Server) -> None:
-        path = await server.brief.opened()
-        await server.brief.post(f"{path}/xhr_send", f'["{path}"]')
-
+        path = fresh()
+        assert (await server.brief.post(f"{path}/xhr?{path}")).text == "o\n"
         await eventually(lambda: server.heard(path, "closed 1002 No client came to receive"))
         assert (await server.brief.post(f"{path}/xhr_send", '["a"]')).status == 404
         assert (await server.brief.post(f"{path}/xhr")).text == "o\n"

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.middleware.cors import CORSMiddleware
 
 from ksnap import __version__
 from ksnap.errors import KsnapError
@@ -20,6 +19,7 @@ from ksnap.server.metrics import RequestMetrics
 from ksnap.server.middleware.admission import Admission, Standing
 from ksnap.server.middleware.body import BodyLimit
 from ksnap.server.middleware.context import RequestContext
+from ksnap.server.middleware.cors import Cors
 from ksnap.server.middleware.unexpected import Unexpected
 from ksnap.server.routes import dashboard, health, prometheus
 from ksnap.server.routes.dashboard import terminal_sockjs
@@ -113,7 +113,7 @@ def _wrap(app: FastAPI, settings: ServerSettings) -> None:
     app.add_middleware(Admission)
     if settings.allowed_origins:
         app.add_middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=list(settings.allowed_origins),
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "X-Request-Id"],

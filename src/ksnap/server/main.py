@@ -21,7 +21,7 @@ from ksnap.settings import ServerSettings
 # A peer that is gone without a word is noticed; a busy one has time to answer.
 PING_EVERY_S = 30.0
 PONG_WITHIN_S = 60.0
-# For the close frames of those who follow progress; whoever is slower is cut off.
+# For the close frames of those who follow progress, and of SockJS; whoever is slower is cut off.
 FAREWELL_S = 2.0
 
 _log = structlog.get_logger(__name__)
@@ -34,7 +34,11 @@ def run(settings: ServerSettings) -> None:
     """
     bound_arenas()
     configure_logs(settings.log_level, settings.log_format)
-    app = create_app(settings)
+    serve(create_app(settings), settings)
+
+
+def serve(app: FastAPI, settings: ServerSettings) -> None:
+    """Serve an application that `create_app` has made; logs are configured."""
     server = _Server(_config(settings, app), app)
     # uvicorn handles both itself while it runs, and raises them once more when it has ended: that was a clean stop.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -87,6 +91,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         services: Services = self._app.state.services
         # They would keep it open for the whole grace.
+        # They would keep it open for the whole grace. A terminal's own word on its end comes before SockJS's.
         await asyncio.gather(services.progress.end(FAREWELL_S), services.terminals.sessions.end())
         await end_sockjs(self._app, FAREWELL_S)
         await super().shutdown(sockets)

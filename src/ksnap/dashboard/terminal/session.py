@@ -99,7 +99,8 @@ class BoundSession:
         while True:
             try:
                 self._obey(await self.connection.receive())
-                await self._room()
+                if self.typed.is_full:
+                    await self._room()
             except ConnectionClosed:
                 return CLIENT_GONE
             except BadMessage as bad:

@@ -48,6 +48,10 @@ class Typed:
         self._size = size
         self._look()
 
+    @property
+    def is_full(self) -> bool:
+        return not self._room.is_set()
+
     async def room(self) -> None:
         """Until there is room for more."""
         await self._room.wait()

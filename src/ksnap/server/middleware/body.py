@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ksnap.errors import InvalidInput, TooLarge
 from ksnap.server.failures import answer
+from ksnap.server.paths import is_sockjs
 
 
 class BodyLimit:
@@ -16,7 +17,7 @@ class BodyLimit:
         self._limit = limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or is_sockjs(scope["path"]):  # which has a limit of its own
             await self._app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "0")

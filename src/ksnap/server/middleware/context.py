@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ksnap.identity.principal import Principal
 from ksnap.server.metrics import RequestMetrics
+from ksnap.server.paths import is_sockjs, shown
 from ksnap.settings import Network
 
 _log = structlog.get_logger(__name__)
@@ -64,7 +65,7 @@ class RequestContext:
             if message["type"] == "websocket.close":
                 status = message.get("code", 1000)
             if message["type"] == "websocket.accept":
-                _log.info("connection_opened", path=scope["path"][:300], address=state["address"])
+                _log.info("connection_opened", path=shown(scope["path"]), address=state["address"])
             if message["type"] in ANSWERS:
                 status = message.get("status", ABNORMAL)
                 message.setdefault("headers", [])
@@ -86,7 +87,7 @@ class RequestContext:
         if scope["type"] == "websocket":
             _log.info(
                 "connection_closed",
-                path=scope["path"][:300],
+                path=shown(scope["path"]),
                 code=status,
                 seconds=round(seconds, 4),
                 username=username,
@@ -95,11 +96,11 @@ class RequestContext:
             return
         route = getattr(scope.get("route"), "path", "")
         self._metrics.observe(scope["method"], route, status, seconds)
-        log = _log.debug if route.startswith(("/health", "/metrics")) else _log.info
+        log = _log.debug if route.startswith(("/health", "/metrics")) or is_sockjs(scope["path"]) else _log.info
         log(
             "request_answered",
             method=scope["method"],
-            path=scope["path"][:300],
+            path=shown(scope["path"]),
             status=status,
             seconds=round(seconds, 4),
             username=username,

@@ -12,20 +12,13 @@ from ksnap.server.sockjs.app import SockJsApp, sockjs_app
 from ksnap.server.sockjs.connection import Handler
 from ksnap.server.sockjs.options import SockJsOptions
 
-PREFIX = "/api/sockjs"
-
-
-def speaks_sockjs(scope: Scope) -> bool:
-    """Whether a request is SockJS's: it needs no token, has no budget, and answers CORS itself.
-
-    A client that polls makes a request per message, and one that waits is no request that takes long.
-    """
-    path = scope["path"]
-    return bool(path == PREFIX or path.startswith(f"{PREFIX}/"))
-
 
 def mount_sockjs(app: Starlette, prefix: str, handler: Handler, options: SockJsOptions) -> SockJsApp:
-    """Serve a handler below a prefix, until `end_sockjs`."""
+    """Serve a handler below a prefix, until `end_sockjs`.
+
+    Below `ksnap.server.paths.SOCKJS`, the layers around all requests leave tokens, budgets, CORS and the body's size
+    to it: a client that polls makes a request per message, and each of them waits.
+    """
     service = sockjs_app(handler, replace(options, address_of=_address, cut=cut))
     app.router.routes.append(_SockJsRoute(prefix, service))
     _services(app).append(service)
