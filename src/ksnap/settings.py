@@ -229,6 +229,12 @@ class ServerSettings(BaseSettings):
     """Such connections of all callers to one server process. All together take a quarter of a core, by looking less
     often the more there are."""
 
+    terminal_sessions_token: int = Field(default=10, ge=1)
+    """Terminals that one token may have open at a time."""
+
+    terminal_sessions: int = Field(default=200, ge=1)
+    """Terminals of all users in one server process."""
+
     body_limit_bytes: int = Field(default=1 << 20, ge=1024)
     """Bytes that a request's body may have; the largest that makes sense, a kubeconfig with certificates, has some
     tens of thousands. On the dashboard's paths it is 3 MiB at least, as much as an API server takes for an object."""
@@ -244,6 +250,18 @@ class ServerSettings(BaseSettings):
     metrics_public: bool = False
     """Serve `/metrics` without a token. Off: the figures tell who works with what; a scraper gets a token of the role
     viewer."""
+
+    # Terminals
+
+    terminal_idle_s: float = Field(default=1800.0, ge=0)
+    """Seconds without a key after which a terminal is closed, a minute after a warning. 0: never."""
+
+    terminal_shells: Annotated[tuple[str, ...], NoDecode] = ()
+    """Shells to try in containers that have none of bash, sh, powershell and cmd: `ash,zsh,pwsh`."""
+
+    terminal_debug_image: str = ""
+    """Image of the debug container that a terminal is given on request where an image has no shell at all; the request
+    may name another. Its own command should be a shell. Empty: the request must name one."""
 
     # Waiting
 
@@ -278,8 +296,9 @@ class ServerSettings(BaseSettings):
         return tuple(ip_network(each, strict=False) for each in _split(value)) if isinstance(value, str) else value
 
     @field_validator("allowed_origins", "prometheus_urls", mode="before")
+    @field_validator("allowed_origins", "terminal_shells", mode="before")
     @classmethod
-    def _origins(cls, value: object) -> object:
+    def _words(cls, value: object) -> object:
         return _split(value) if isinstance(value, str) else value
 
     @model_validator(mode="after")

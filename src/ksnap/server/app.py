@@ -25,6 +25,7 @@ from ksnap.server.middleware.slash import TrailingSlash
 from ksnap.server.middleware.unexpected import Unexpected
 from ksnap.server.proxies import TrustedProxies
 from ksnap.server.routes import dashboard, health, prometheus
+from ksnap.server.routes.dashboard import terminal_sockjs
 from ksnap.server.routes.snap import (
     checkpoint,
     checkpoint_download,
@@ -106,6 +107,7 @@ def create_app(settings: ServerSettings, announce: Announce | None = None) -> Fa
     dashboard.include(app)  # first: its pages ask most often, and it knows at once what is not for it
     for router in ROUTERS:
         app.include_router(router)
+    terminal_sockjs.mount(app, settings)
     _wrap(app, settings)
     return app
 

@@ -72,7 +72,7 @@ def _config(settings: ServerSettings, app: FastAPI) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens once it does: a port of 0 is known then only. Sends followers away before it stops."""
+    """Says where it listens once it does: a port of 0 is known then only. Sends away who would stay."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
@@ -92,5 +92,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         services: Services = self._app.state.services
         # They would keep it open for the whole grace.
-        await asyncio.gather(services.progress.end(FAREWELL_S), end_sockjs(self._app, FAREWELL_S))
+        # They would keep it open for the whole grace. A terminal's own word on its end comes before SockJS's.
+        await asyncio.gather(services.progress.end(FAREWELL_S), services.terminals.sessions.end())
+        await end_sockjs(self._app, FAREWELL_S)
         await super().shutdown(sockets)

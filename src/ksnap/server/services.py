@@ -37,6 +37,9 @@ from ksnap.dashboard.metrics.service import Metrics
 from ksnap.dashboard.page_settings import PageSettings
 from ksnap.dashboard.selection.lists import Lists
 from ksnap.dashboard.service import Dashboard
+from ksnap.dashboard.terminal.opening import Terminals
+from ksnap.dashboard.terminal.sessions import terminal_sessions
+from ksnap.dashboard.terminal.settings import TerminalSettings
 from ksnap.dashboard.writes.drains import Drains, open_drains
 from ksnap.errors import InvalidInput
 from ksnap.identity.agents import Agents
@@ -96,6 +99,7 @@ class Services:
     csrf: CsrfTokens
     drains: Drains
     page_settings: PageSettings
+    terminals: Terminals
 
 
 @asynccontextmanager
@@ -160,6 +164,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             )
         )
         drains = await stack.enter_async_context(open_drains(database, settings.resolved_server_id))
+        sessions = await stack.enter_async_context(terminal_sessions(_terminals(settings)))
         yield Services(
             settings=settings,
             database=database,
@@ -200,6 +205,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             ),
             drains=drains,
             page_settings=PageSettings(database),
+            terminals=Terminals(sessions, database),
         )
 
 
@@ -227,6 +233,16 @@ def _provider_options(settings: ServerSettings) -> ProviderOptions:
         settings.prometheus_matchers,
         settings.prometheus_ca_file,
         settings.prometheus_token_file,
+    )
+
+
+def _terminals(settings: ServerSettings) -> TerminalSettings:
+    return TerminalSettings(
+        idle_s=settings.terminal_idle_s,
+        sessions_token=settings.terminal_sessions_token,
+        sessions=settings.terminal_sessions,
+        further_shells=settings.terminal_shells,
+        debug_image=settings.terminal_debug_image,
     )
 
 

@@ -31,6 +31,7 @@ from ksnap.server.routes.dashboard import (
     scaling,
     session,
     storage,
+    terminal,
     workloads,
 )
 from ksnap.server.routes.dashboard.first_words import by_first_word
@@ -44,6 +45,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     log_follow.router,
     pod_files.router,
     exports.router,
+    terminal.router,
     pods.router,
     workloads.router,
     jobs.router,
