@@ -115,7 +115,7 @@ def test_a_row() -> None:
 def test_a_row_with_metrics() -> None:
     found = around(SOME, [])
     found.usage = {("pod", ("n", "fine")): Usage(250, 1 << 20, (MetricPoint("2026-01-01T00:00:00Z", 200),), ())}
-    assert PODS.full_row(SOME[0], found)["metrics"] == {
+    assert msgspec.to_builtins(PODS.full_row(SOME[0], found)["metrics"]) == {
         "cpuUsage": 250,
         "memoryUsage": 1 << 20,
         "cpuUsageHistory": [{"timestamp": "2026-01-01T00:00:00Z", "value": 200}],
