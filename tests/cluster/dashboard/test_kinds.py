@@ -13,6 +13,8 @@ from tests.cluster.dashboard.thirty import MANY, thirty_of_each
 from tests.cluster.namespaces import own_namespace
 
 Json = dict[str, Any]
+# Making so many objects takes a while on a busy machine.
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")

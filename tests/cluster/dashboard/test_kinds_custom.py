@@ -15,6 +15,8 @@ from tests.cluster.dashboard.client import READ_ALL, Dashboard, account, rule
 from tests.cluster.namespaces import own_namespace
 
 Json = dict[str, Any]
+# Making so many objects takes a while on a busy machine.
+pytestmark = pytest.mark.timeout(240)
 CUPS = 12
 COLUMNS = [
     {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},

@@ -13,6 +13,8 @@ from tests.cluster.dashboard.client import READ_ALL, Dashboard, account
 from tests.cluster.namespaces import own_namespace
 
 Json = dict[str, Any]
+# Pods take a while to start and to end on a busy machine.
+pytestmark = pytest.mark.timeout(240)
 NO_CACHE = {"Cache-Control": "no-cache"}
 # Others use the cluster too; between two equal looks of kubectl nothing has changed.
 LOOKS = 20

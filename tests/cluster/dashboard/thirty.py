@@ -19,7 +19,8 @@ def thirty_of_each(kubectl: Kubectl, namespace: str, *, many: int = MANY) -> Ite
     """All of them, or fewer; those without a namespace are named after it. They are gone when the block ends."""
     manifests = [each for number in range(many) for each in _manifests(namespace, number)]
     try:
-        kubectl("create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
+        whole = {"apiVersion": "v1", "kind": "List", "items": manifests}
+        kubectl("create", "--filename=-", stdin=json.dumps(whole), timeout_s=120)
         names = [f"{namespace}-{number:02}" for number in range(many)]
         bound, free = names[::3], [name for number, name in enumerate(names) if number % 3]
         _wait(kubectl, namespace, "Bound", [f"persistentvolumeclaim/{name}" for name in bound])
@@ -27,7 +28,7 @@ def thirty_of_each(kubectl: Kubectl, namespace: str, *, many: int = MANY) -> Ite
         _wait(kubectl, namespace, "Available", [f"persistentvolume/{name}" for name in free])
         yield namespace
     finally:
-        kubectl("delete", _CLUSTER_KINDS, "--selector", f"{MARK}={namespace}", "--wait=false")
+        kubectl("delete", _CLUSTER_KINDS, "--selector", f"{MARK}={namespace}", "--wait=false", timeout_s=60)
 
 
 def _wait(kubectl: Kubectl, namespace: str, phase: str, objects: Sequence[str]) -> None:
