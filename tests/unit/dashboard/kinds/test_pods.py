@@ -118,8 +118,8 @@ def test_a_row_with_metrics() -> None:
     assert msgspec.to_builtins(PODS.full_row(SOME[0], found)["metrics"]) == {
         "cpuUsage": 250,
         "memoryUsage": 1 << 20,
-        "cpuUsageHistory": [{"timestamp": "2026-01-01T00:00:00Z", "value": 200}],
-        "memoryUsageHistory": [],
+        "cpuUsageHistory": ({"timestamp": "2026-01-01T00:00:00Z", "value": 200},),
+        "memoryUsageHistory": (),
     }
 
 
