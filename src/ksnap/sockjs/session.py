@@ -136,10 +136,15 @@ class Session:
             self._close(INTERRUPTED, now)
 
     def accept(self, messages: list[str]) -> None:
-        """Messages of the client. Too late, they are of no use to anyone: the receiver will say that it is over."""
+        """Messages of the client. Too late, they are of no use to anyone: its receiver will say that it is over."""
         if self._closed is None:
             for each in messages:
                 self._inbox.put(each)
+
+    @property
+    def lost(self) -> bool:
+        """Whether a receiver broke: then none may be there to say so, and who sends must hear it."""
+        return self._closed is INTERRUPTED
 
     @property
     def inbox_full(self) -> bool:
@@ -183,6 +188,10 @@ class Session:
         self._deadline = now + self._limits.disconnect_delay_s
 
 
+_EACH_BYTES = 64
+"""What a message weighs beside its text: empty ones, of which a body holds hundreds of thousands, are not for free."""
+
+
 class _Box:
     """Messages that wait, and what they weigh together."""
 
@@ -195,11 +204,11 @@ class _Box:
 
     def put(self, message: str) -> None:
         self._messages.append(message)
-        self.bytes += size_bytes(message)
+        self.bytes += _EACH_BYTES + size_bytes(message)
 
     def take_first(self) -> str:
         message = self._messages.popleft()
-        self.bytes -= size_bytes(message)
+        self.bytes -= _EACH_BYTES + size_bytes(message)
         return message
 
     def take_all(self) -> tuple[str, ...]:
