@@ -30,6 +30,7 @@ ANNOTATION = "kwok.x-k8s.io/node"
 LEASE_S = 40
 _WORKERS = 16
 _READY_S = 300.0
+_ANSWER_S = 120.0
 _PENDING_EVERY = 10
 _NOBODY = "nobody"
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -158,13 +159,18 @@ class _Caller:
     def _call(
         self, method: str, path: str, body: Manifest | None, accept: str = "application/json"
     ) -> tuple[int, bytes]:
-        connection: http.client.HTTPSConnection | None = getattr(self._own, "connection", None)
-        if connection is None:
-            connection = self._own.connection = http.client.HTTPSConnection(self._host, timeout=120, context=self._tls)
         headers = {"Content-Type": "application/json", "User-Agent": "ksnap-dev-cluster", "Accept": accept}
-        connection.request(method, path, body=json.dumps(body) if body is not None else None, headers=headers)
-        with connection.getresponse() as response:
-            return response.status, response.read()
+        try:
+            connection: http.client.HTTPSConnection = self._own.connection
+        except AttributeError:
+            connection = http.client.HTTPSConnection(self._host, timeout=_ANSWER_S, context=self._tls)
+            self._own.connection = connection
+        try:
+            connection.request(method, path, body=json.dumps(body) if body is not None else None, headers=headers)
+            with connection.getresponse() as response:
+                return response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ClusterError(f"the API server went away: {error}") from error
 
 
 def _make(caller: _Caller, kind: str, manifests: Iterable[Manifest]) -> None:
