@@ -84,7 +84,8 @@ def down(layout: Layout) -> None:
     # At once: a pod's node would have to agree to a graceful end, for each on its own.
     at_once = "gracePeriodSeconds=0&propagationPolicy=Background"
     for kind in ("pods", "events"):
-        caller.each("DELETE", [(f"/api/v1/namespaces/{name}/{kind}?{at_once}", None) for name in names])
+        # One after the other: each is some hundred deletions for the API server.
+        caller.each("DELETE", [(f"/api/v1/namespaces/{name}/{kind}?{at_once}", None) for name in names], workers=1)
     caller.each("DELETE", [(f"/api/v1/namespaces/{name}", None) for name in names])
     caller.each("DELETE", [(f"/api/v1/nodes?labelSelector={LABEL}", None)])
     end(layout)
@@ -129,9 +130,9 @@ class _Caller:
         self._tls.load_cert_chain(layout.pki / "admin.crt", layout.pki / "admin.key")
         self._own = threading.local()
 
-    def each(self, method: str, requests: Iterable[tuple[str, Manifest | None]]) -> None:
+    def each(self, method: str, requests: Iterable[tuple[str, Manifest | None]], *, workers: int = _WORKERS) -> None:
         """All of them, some at once. One that is there already (409), or gone (404), is as good."""
-        with ThreadPoolExecutor(_WORKERS) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             for status, answer in pool.map(lambda each: self._call(method, *each), requests):
                 if status >= 400 and status not in {404, 409}:
                     raise ClusterError(f"the API server says {status}: {answer[:300]!r}")
