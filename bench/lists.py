@@ -217,7 +217,9 @@ def report(ours: Ours, kubectl_s: list[float], library: Mapping[str, float]) -> 
     path = write("lists", series=series, targets=targets, about=about)
     print(f"\n{table(rows)}\n\n{targets_table(targets)}")
     print(
-        f"{ours.changes_per_second:.0f} changes a second, {ours.matching} matching; written to {path}", file=sys.stderr
+        f"{ours.changes_per_second:.0f} changes a second, {ours.matching} pods match, "
+        f"{ours.processor_s * 1000:.1f} ms of processor a page; written to {path}",
+        file=sys.stderr,
     )
 
 

@@ -105,6 +105,7 @@ def _start(layout: Layout, argv: list[str]) -> ProcessId:
         return running
     argv += [
         f"--kubeconfig={layout.kubeconfig}",
+        "--v=WARN",
         "--manage-all-nodes=false",
         f"--manage-nodes-with-annotation-selector={ANNOTATION}=fake",
         f"--node-lease-duration-seconds={LEASE_S}",
