@@ -80,6 +80,21 @@ async def test_kinds_and_their_scope(dashboard: Dashboard, namespace: str) -> No
     assert (events.status, 'events "x" not found' in events.text) == (404, True)
 
 
+async def test_strangers_learn_nothing_of_kinds(dashboard: Dashboard, namespace: str) -> None:
+    """Whether there is one, whether it has namespaces, whether it can be scaled: all the same to them."""
+    stranger = dashboard.as_token("not-of-this-cluster")
+    scale = f"/scale/configmap/{namespace}/x"
+    for method, path, body in (
+        ("GET", RAW.format("unheardof", namespace, "x"), None),
+        ("GET", RAW.format("node", namespace, "x"), None),
+        ("GET", RAW.format("configmap", namespace, "x"), None),
+        ("PUT", RAW.format("configmap", namespace, "x"), {"kind": "Secret"}),
+        ("GET", scale, None),
+    ):
+        answer = await stranger.call(method, path, body)
+        assert (answer.status, answer.text) == (401, "MSG_LOGIN_UNAUTHORIZED_ERROR"), path
+
+
 async def test_a_name_cannot_lead_elsewhere(dashboard: Dashboard, namespace: str) -> None:
     """As a relative path it would be the namespace itself."""
     answer = await dashboard.call("DELETE", RAW.format("configmap", namespace, "%2e%2e"))
