@@ -179,7 +179,8 @@ class _Known:
     kinds: Kinds = field(default_factory=lambda: Kinds(()))
     read_at: float = float("-inf")
     """When the reading began."""
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    reading: "asyncio.Task[None] | None" = None
+    """The one that goes on now; all who need it wait for it together, for its failure too."""
 
 
 class Discovery:
@@ -210,14 +211,34 @@ class Discovery:
         """All kinds, as they were at some moment not before this one of the monotonic clock."""
         limit = time.monotonic() - FRESH_S if not_before is None else not_before
         known = self._known.setdefault(own, _Known())
-        if known.read_at >= limit:
-            return known.kinds
-        async with known.lock:
-            if known.read_at < limit:  # nobody has read them meanwhile
-                await asyncio.sleep(known.read_at + APART_S - time.monotonic())
-                began = time.monotonic()
-                known.kinds, known.read_at = await _read(own), began
+        while known.read_at < limit:
+            if known.reading is None:
+                known.reading = asyncio.create_task(_read_again(known, own), name=f"discovery of {own.name}")
+                known.reading.add_done_callback(_noticed)
+            await asyncio.shield(known.reading)
         return known.kinds
+
+    async def close(self) -> None:
+        running = [each.reading for each in self._known.values() if each.reading is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _read_again(known: _Known, own: ClusterConnection) -> None:
+    try:
+        await asyncio.sleep(known.read_at + APART_S - time.monotonic())
+        began = time.monotonic()
+        known.kinds = await _read(own)
+        known.read_at = began
+    finally:
+        known.reading = None
+
+
+def _noticed(task: "asyncio.Task[None]") -> None:
+    """Nobody may wait any more for a reading that failed: its error is no loss then."""
+    if not task.cancelled():
+        task.exception()
 
 
 @dataclass(frozen=True, slots=True)
