@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ksnap.dashboard.api_kinds import Kind
 from ksnap.dashboard.context import ClusterAsCaller
-from ksnap.dashboard.discovery import Kind
 from ksnap.dashboard.statuses import message_of
 from ksnap.dashboard.who import check_token
 from ksnap.dashboard.writes.documents import namespace_for

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ksnap.dashboard.api_kinds import Kind
 from ksnap.dashboard.context import ClusterAsCaller
-from ksnap.dashboard.discovery import Kind
 from ksnap.dashboard.who import refused
 from ksnap.errors import InvalidInput, NotFound
 from ksnap.kube.connection import MERGE_PATCH, Json
