@@ -85,7 +85,7 @@ async def _evict(at: ClusterAsCaller, progress: PodProgress, options: DrainOptio
     path = POD.path(pod.namespace, pod.name, subresource="eviction")
     try:
         await at.api.post(path, body, what=f"eviction of pod {pod}")
-    except (KubeRefusal, ClusterUnreachable) as error:
+    except KsnapError as error:
         note_refusal(progress, error)
         return
     progress.state, progress.message = PodState.EVICTED, ""
