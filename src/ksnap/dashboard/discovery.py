@@ -1,177 +1,30 @@
-"""Which kinds a cluster has, and how a path of ours names one: `deployment`, or `plural.group` for a custom resource.
+"""Asks a cluster which kinds it has, and remembers it.
 
-What kubectl takes is taken as well: plurals and short names, a group behind any of them.
-
-Read by aggregated discovery (Kubernetes' API concepts, "Aggregated discovery"): two requests for all groups, in which
-a broken aggregated API is only marked as stale. Remembered per cluster, read again when a name is not found or after
-some minutes. Where two groups have one kind (event, ingress), the core and Kubernetes' own groups come first.
+By aggregated discovery (Kubernetes' API concepts): two requests for all groups, in which a broken aggregated API is
+only marked as stale. Read again when a name is not found, or after some minutes.
 """
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from ksnap.errors import ClusterConnectionFailed, InvalidInput, NotFound
+from ksnap.dashboard.api_kinds import Kind, Kinds, parse_kinds
+from ksnap.errors import ClusterConnectionFailed, NotFound
 from ksnap.kube.connection import ClusterConnection
 
 # Newer API servers know `v2`, those before 1.30 `v2beta1`; the shape is the same.
 ACCEPT = ",".join(
     f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")
 )
-BUILT_IN = (
-    "",
-    "apps",
-    "batch",
-    "autoscaling",
-    "networking.k8s.io",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "storage.k8s.io",
-    "apiextensions.k8s.io",
-    "apiregistration.k8s.io",
-    "admissionregistration.k8s.io",
-    "scheduling.k8s.io",
-    "coordination.k8s.io",
-    "node.k8s.io",
-    "certificates.k8s.io",
-    "discovery.k8s.io",
-    "events.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-    "resource.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-)
-"""Groups of the API server itself, first the one that wins where kinds share a name."""
 # A removed kind, or a version that is no longer served, is noticed after this at the latest.
 FRESH_S = 300.0
 # Names that do not exist cost a reading each; strangers must not make more of them than this.
 APART_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of objects that a cluster serves."""
-
-    group: str
-    versions: tuple[str, ...]
-    """The preferred one first."""
-    kind: str
-    plural: str
-    namespaced: bool
-    verbs: frozenset[str] = frozenset()
-    subresources: frozenset[str] = frozenset()
-    other_names: frozenset[str] = frozenset()
-    """The singular, the plural and short names, in lower case."""
-
-    @property
-    def version(self) -> str:
-        return self.versions[0]
-
-    @property
-    def api_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    @property
-    def is_built_in(self) -> bool:
-        """Whether the API server knows its fields, and with them strategic merge patches."""
-        return self.group in BUILT_IN
-
-    @property
-    def qualified(self) -> str:
-        """`plural.group`, as RBAC and kubectl write it."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
-
-    def path(self, namespace: str = "", name: str = "", *, version: str = "", subresource: str = "") -> str:
-        """The path of one object, or without a name of all."""
-        version = version or self.version
-        parts = ["apis", self.group, version] if self.group else ["api", version]
-        parts += ["namespaces", namespace] if namespace else []
-        parts += [each for each in (self.plural, name, subresource) if each]
-        if not {".", ".."}.isdisjoint(parts):
-            # The client resolves them as it does in a file's path: the request would be about something else.
-            raise InvalidInput("A name is not one", details=f"{namespace}/{name}")
-        return "/" + "/".join(quote(part, safe="") for part in parts)
-
-    def check_scope(self, namespace: str) -> None:
-        """InvalidInput if a namespace is given where there is none, or missing."""
-        if self.namespaced and not namespace:
-            raise InvalidInput(f"A {self.kind.lower()} is in a namespace", hint="Name it: .../namespace/NS/name/NAME")
-        if namespace and not self.namespaced:
-            raise InvalidInput(f"A {self.kind.lower()} is in no namespace", details=f"namespace {namespace}")
-
-    def what(self, namespace: str, name: str) -> str:
-        """One object, for errors."""
-        return f"{self.kind.lower()} {namespace}/{name}" if namespace else f"{self.kind.lower()} {name}"
-
-
-class Kinds:
-    """All kinds of one cluster."""
-
-    def __init__(self, kinds: Iterable[Kind]) -> None:
-        self._all = sorted(kinds, key=_rank)
-        self._by_word: dict[str, Kind] = {}
-        # Where one group's kind is another's plural or short name, the kind is meant.
-        for each in self._all:
-            self._by_word.setdefault(each.kind.lower(), each)
-        for each in self._all:
-            for name in each.other_names:
-                self._by_word.setdefault(name, each)
-
-    def named(self, word: str) -> Kind | None:
-        """By kind, plural or short name in any case, with its group or without."""
-        name, _, group = word.lower().partition(".")
-        if group:
-            names = (each for each in self._all if each.group == group)
-            return next((each for each in names if name == each.kind.lower() or name in each.other_names), None)
-        return self._by_word.get(name)
-
-    def of(self, group: str, kind: str) -> Kind | None:
-        """By what an object says of itself."""
-        return next((each for each in self._all if each.group == group and each.kind == kind), None)
-
-    def __iter__(self) -> Iterator[Kind]:
-        return iter(self._all)
-
-
-def parse_kinds(document: Mapping[str, Any]) -> list[Kind]:
-    """The kinds of an APIGroupDiscoveryList. Of a resource in several versions the first one's says how it is."""
-    found: dict[tuple[str, str], Kind] = {}
-    for group in document.get("items") or []:
-        name = str((group.get("metadata") or {}).get("name", ""))
-        for version in group.get("versions") or []:
-            for resource in version.get("resources") or []:
-                _add(found, name, str(version["version"]), resource)
-    return list(found.values())
-
-
-def _add(found: dict[tuple[str, str], Kind], group: str, version: str, resource: Mapping[str, Any]) -> None:
-    plural, kind = str(resource["resource"]), str((resource.get("responseKind") or {}).get("kind", ""))
-    known = found.get((group, plural))
-    if known is not None:
-        found[group, plural] = replace(known, versions=(*known.versions, version))
-    elif kind:
-        names = {plural, str(resource.get("singularResource", "")), *(resource.get("shortNames") or [])} - {""}
-        found[group, plural] = Kind(
-            group=group,
-            versions=(version,),
-            kind=kind,
-            plural=plural,
-            namespaced=resource.get("scope") == "Namespaced",
-            verbs=frozenset(resource.get("verbs") or []),
-            subresources=frozenset(str(each["subresource"]) for each in resource.get("subresources") or []),
-            other_names=frozenset(name.lower() for name in names),
-        )
-
-
-def _rank(kind: Kind) -> tuple[int, str, str]:
-    place = BUILT_IN.index(kind.group) if kind.is_built_in else len(BUILT_IN)
-    return place, kind.group, kind.plural
 
 
 @dataclass(slots=True)
@@ -179,7 +32,8 @@ class _Known:
     kinds: Kinds = field(default_factory=lambda: Kinds(()))
     read_at: float = float("-inf")
     """When the reading began."""
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    reading: "asyncio.Task[None] | None" = None
+    """The one that goes on now; all who need it wait for it together, for its failure too."""
 
 
 class Discovery:
@@ -210,14 +64,34 @@ class Discovery:
         """All kinds, as they were at some moment not before this one of the monotonic clock."""
         limit = time.monotonic() - FRESH_S if not_before is None else not_before
         known = self._known.setdefault(own, _Known())
-        if known.read_at >= limit:
-            return known.kinds
-        async with known.lock:
-            if known.read_at < limit:  # nobody has read them meanwhile
-                await asyncio.sleep(known.read_at + APART_S - time.monotonic())
-                began = time.monotonic()
-                known.kinds, known.read_at = await _read(own), began
+        while known.read_at < limit:
+            if known.reading is None:
+                known.reading = asyncio.create_task(_read_again(known, own), name=f"discovery of {own.name}")
+                known.reading.add_done_callback(_noticed)
+            await asyncio.shield(known.reading)
         return known.kinds
+
+    async def close(self) -> None:
+        running = [each.reading for each in self._known.values() if each.reading is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _read_again(known: _Known, own: ClusterConnection) -> None:
+    try:
+        await asyncio.sleep(known.read_at + APART_S - time.monotonic())
+        began = time.monotonic()
+        known.kinds = await _read(own)
+        known.read_at = began
+    finally:
+        known.reading = None
+
+
+def _noticed(task: "asyncio.Task[None]") -> None:
+    """Nobody may wait any more for a reading that failed: its error is no loss then."""
+    if not task.cancelled():
+        task.exception()
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class Dashboard:
 
     async def close(self) -> None:
         await self._reviews.close()
+        await self._discovery.close()
 
     async def _connection(self, cluster: str) -> tuple[str, ClusterConnection]:
         known = self._connected.get(cluster)

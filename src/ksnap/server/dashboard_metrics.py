@@ -37,6 +37,7 @@ class DashboardMetrics:
     registry: CollectorRegistry
     _clients: dict[str, str] = field(default_factory=dict)
     _resources: dict[str, str] = field(default_factory=dict)
+    _times: dict[tuple[str, str], "_Times"] = field(default_factory=dict)
     _series: "_Series" = field(init=False)
     _microseconds: Histogram = field(init=False)
     _seconds: Histogram = field(init=False)
@@ -67,10 +68,22 @@ class DashboardMetrics:
         verb = method if method in METHODS else OTHER
         # A path that is known by other methods alone is not a resource's either.
         resource = UNKNOWN if status == 405 else self._resource(route)
+        self._series.count((verb, resource, self._client(user_agent), content_type, str(status)))
+        # Looking a series up by its labels costs as much as all the rest.
+        times = self._times.get((verb, resource))
+        if times is None:
+            times = self._times[verb, resource] = self._new_times(verb, resource)
         microseconds = seconds * 1e6
-        self._series.add(verb, resource, (self._client(user_agent), content_type, str(status)), microseconds)
-        self._microseconds.labels(verb, resource).observe(microseconds)
-        self._seconds.labels(verb, resource).observe(seconds)
+        times.microseconds.observe(microseconds)
+        times.seconds.observe(seconds)
+        times.summary.observe(microseconds, time.monotonic())
+
+    def _new_times(self, verb: str, resource: str) -> "_Times":
+        return _Times(
+            self._microseconds.labels(verb, resource),
+            self._seconds.labels(verb, resource),
+            self._series.summary(verb, resource),
+        )
 
     def _resource(self, route: str) -> str:
         known = self._resources.get(route)
@@ -105,6 +118,15 @@ def product_of(user_agent: str) -> str:
     return found[0] if found else OTHER
 
 
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Where the times of one verb and resource go."""
+
+    microseconds: Histogram
+    seconds: Histogram
+    summary: SlidingSummary
+
+
 class _Series(Collector):
     """The counter and the summary, whose exact names and quantiles the client library does not make."""
 
@@ -112,13 +134,11 @@ class _Series(Collector):
         self._counts: dict[tuple[str, ...], int] = {}
         self._summaries: dict[tuple[str, str], SlidingSummary] = {}
 
-    def add(self, verb: str, resource: str, more: tuple[str, str, str], microseconds: float) -> None:
-        key = (verb, resource, *more)
+    def count(self, key: tuple[str, ...]) -> None:
         self._counts[key] = self._counts.get(key, 0) + 1
-        summary = self._summaries.get((verb, resource))
-        if summary is None:
-            summary = self._summaries[verb, resource] = SlidingSummary()
-        summary.observe(microseconds, time.monotonic())
+
+    def summary(self, verb: str, resource: str) -> SlidingSummary:
+        return self._summaries.setdefault((verb, resource), SlidingSummary())
 
     def collect(self) -> Iterator[Metric]:
         """Called by scrapes, from another thread: over copies, which are made in one step."""

@@ -3,7 +3,10 @@
 import base64
 import json
 import secrets
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,7 @@ from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
 from tests.cluster.dashboard.client import Dashboard, account, rule
 from tests.cluster.dashboard.objects import Json, config_map, until, workload
+from tests.parties.server import RunningServer
 
 pytestmark = pytest.mark.usefixtures("administrators_may_all")
 RAW = "/_raw/{}/namespace/{}/name/{}"
@@ -78,6 +82,21 @@ async def test_kinds_and_their_scope(dashboard: Dashboard, namespace: str) -> No
     assert (await dashboard.ok(f"/_raw/namespace/name/{namespace}"))["metadata"]["name"] == namespace
     events = await dashboard.get(RAW.format("event", namespace, "x"))  # the core group's, not events.k8s.io's
     assert (events.status, 'events "x" not found' in events.text) == (404, True)
+
+
+async def test_strangers_learn_nothing_of_kinds(dashboard: Dashboard, namespace: str) -> None:
+    """Whether there is one, whether it has namespaces, whether it can be scaled: all the same to them."""
+    stranger = dashboard.as_token("not-of-this-cluster")
+    scale = f"/scale/configmap/{namespace}/x"
+    for method, path, body in (
+        ("GET", RAW.format("unheardof", namespace, "x"), None),
+        ("GET", RAW.format("node", namespace, "x"), None),
+        ("GET", RAW.format("configmap", namespace, "x"), None),
+        ("PUT", RAW.format("configmap", namespace, "x"), {"kind": "Secret"}),
+        ("GET", scale, None),
+    ):
+        answer = await stranger.call(method, path, body)
+        assert (answer.status, answer.text) == (401, "MSG_LOGIN_UNAUTHORIZED_ERROR"), path
 
 
 async def test_a_name_cannot_lead_elsewhere(dashboard: Dashboard, namespace: str) -> None:
@@ -226,6 +245,35 @@ async def test_writes_are_the_callers(dashboard: Dashboard, kubectl: Kubectl, na
     assert (refused.status, refused.text.startswith("forbidden: ")) == (403, True)
     assert scaled.status == 403
     assert (await dashboard.ok(path))["data"] == {"a": "2"}
+
+
+async def test_each_write_of_a_login_leaves_a_line(
+    dashboard: Dashboard, dashboard_server: RunningServer, kubectl: Kubectl, namespace: str
+) -> None:
+    """Also one that is refused; never with what was written. Of a Kubernetes token the cluster has the line."""
+    kubectl("-n", namespace, "create", "configmap", "one", "--from-literal=a=1")
+    path = RAW.format("configmap", namespace, "one")
+    asked = [
+        await dashboard.call("PUT", path, {"data": {"a": "secret-4711"}}),
+        await dashboard.call("PUT", path, config_map("two")),
+        await dashboard.call("DELETE", path),
+        await dashboard.call("POST", "/namespace", {"name": namespace}),
+    ]
+    ids = [each.headers["X-Request-Id"] for each in asked]
+    told = f"configmap {namespace}/one in cluster dev"
+    assert audit_lines(dashboard_server.data_dir / "ksnap.db", ids) == [
+        ("admin", "object_updated", told, "ok"),
+        ("admin", "object_updated", told, "VALIDATION_ERROR"),
+        ("admin", "object_deleted", told, "ok"),
+        ("admin", "namespace_created", f"namespace {namespace} in cluster dev", "CONFLICT"),
+    ]
+    assert not any("secret-4711" in line for line in dashboard_server.log)
+
+
+def audit_lines(database: Path, request_ids: list[str]) -> list[tuple[str, ...]]:
+    query = "SELECT username, action, target, outcome FROM audit WHERE request_id = ? ORDER BY id"
+    with closing(sqlite3.connect(database)) as connection:
+        return [tuple(row) for each in request_ids for row in connection.execute(query, (each,))]
 
 
 @pytest.fixture

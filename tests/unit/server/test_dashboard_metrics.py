@@ -1,10 +1,15 @@
 """The reference's metrics: which label a request gets, and that strangers make no series."""
 
+import asyncio
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import Receive, Scope, Send
 
 from ksnap.server.dashboard_metrics import CLIENTS, product_of, resource_of
 from ksnap.server.metrics import RequestMetrics
+from ksnap.server.middleware.context import RequestContext
+from tests.parties.asgi import call
 
 
 @pytest.mark.parametrize(
@@ -112,3 +117,37 @@ def test_strangers_make_no_series() -> None:
     assert (clients["other"], clients["agent3"]) == (50, 2)
     unknown = [each["verb"] for each, _ in counts if each["resource"] == "unknown"]
     assert sorted(unknown) == ["GET", "other"]
+
+
+async def test_a_stream_is_counted_at_its_end() -> None:
+    metrics, goes_on = RequestMetrics(), asyncio.Event()
+
+    async def stream(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        begun.set()
+        await goes_on.wait()
+        await send({"type": "http.response.body", "body": b"b"})
+
+    begun = asyncio.Event()
+    app = RequestContext(stream, trusted_proxies=(), metrics=metrics)
+    answering = asyncio.create_task(call(app, "/api/v1/log/file/ns/pod/app"))
+    await begun.wait()
+    assert samples(metrics, "apiserver_request_count") == []
+    goes_on.set()
+    assert (await answering)[2] == b"ab"
+    ((labels, count),) = samples(metrics, "apiserver_request_count")
+    assert (labels["contentType"], labels["client"], count) == ("text/plain", "unknown", 1.0)
+
+
+async def test_other_paths_have_no_series() -> None:
+    metrics = RequestMetrics()
+
+    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    app = RequestContext(answer, trusted_proxies=(), metrics=metrics)
+    for path in ("/metrics", "/api/sockjs/info", "/config/user/login", "/checkpoint/list"):
+        await call(app, path)
+    assert samples(metrics, "apiserver_request_count") == []

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from ksnap.dashboard.api_kinds import Kind
 from ksnap.dashboard.context import ClusterAsCaller
-from ksnap.dashboard.discovery import Kind
 from ksnap.dashboard.writes.create import random_name
 from ksnap.dashboard.writes.deployment_spec import AppSpec, deployment_of, service_of
 from ksnap.dashboard.writes.known_kinds import DEPLOYMENT, SERVICE

@@ -85,13 +85,14 @@ async def _evict(at: ClusterAsCaller, progress: PodProgress, options: DrainOptio
     path = POD.path(pod.namespace, pod.name, subresource="eviction")
     try:
         await at.api.post(path, body, what=f"eviction of pod {pod}")
-    except (KubeRefusal, ClusterUnreachable) as error:
-        _refused(progress, error)
+    except KsnapError as error:
+        note_refusal(progress, error)
         return
     progress.state, progress.message = PodState.EVICTED, ""
 
 
-def _refused(progress: PodProgress, error: KsnapError) -> None:
+def note_refusal(progress: PodProgress, error: KsnapError) -> None:
+    """What an eviction's refusal means for its pod."""
     match error:
         case KubeRefusal(status=404):
             progress.state, progress.message = PodState.GONE, ""

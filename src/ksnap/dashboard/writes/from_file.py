@@ -9,9 +9,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ksnap.dashboard.api_kinds import Kind
 from ksnap.dashboard.context import ClusterAsCaller
-from ksnap.dashboard.discovery import Kind
 from ksnap.dashboard.statuses import message_of
+from ksnap.dashboard.who import check_token
 from ksnap.dashboard.writes.documents import namespace_for
 from ksnap.dashboard.writes.undo import Created, undo
 from ksnap.errors import InvalidInput, KsnapError, NotFound
@@ -39,6 +40,7 @@ async def create_all(
     at: ClusterAsCaller, documents: Sequence[Json], namespace: str, *, validate: bool
 ) -> list[Created]:
     """Create the objects; the error of the first that fails, after those before it were taken away again."""
+    await check_token(at)  # strangers must not learn of the cluster's kinds by what is said of unknown ones
     plan = _plan(documents)
     if validate:
         await _validate(at, plan, namespace)

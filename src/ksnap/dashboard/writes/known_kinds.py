@@ -1,6 +1,6 @@
 """Kinds that every cluster has, for calls that need no discovery."""
 
-from ksnap.dashboard.discovery import Kind
+from ksnap.dashboard.api_kinds import Kind
 
 DEPLOYMENT = Kind("apps", ("v1",), "Deployment", "deployments", namespaced=True)
 DAEMON_SET = Kind("apps", ("v1",), "DaemonSet", "daemonsets", namespaced=True)

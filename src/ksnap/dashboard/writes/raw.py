@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ksnap.dashboard.api_kinds import Kind
 from ksnap.dashboard.context import ClusterAsCaller
-from ksnap.dashboard.discovery import Kind
-from ksnap.errors import InvalidInput
+from ksnap.dashboard.who import refused
+from ksnap.errors import InvalidInput, NotFound
 from ksnap.kube.connection import MERGE_PATCH, Json
 
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
@@ -45,8 +46,11 @@ class ObjectName:
 
 async def named(at: ClusterAsCaller, word: str, namespace: str, name: str) -> ObjectName:
     """The object of a path; NotFound if there is no such kind, InvalidInput if it is of no or of a namespace."""
-    kind = await at.kinds.named(word)
-    kind.check_scope(namespace)
+    try:
+        kind = await at.kinds.named(word)
+        kind.check_scope(namespace)
+    except (NotFound, InvalidInput) as error:
+        raise await refused(at, error) from None
     return ObjectName(kind, name, namespace)
 
 
@@ -56,7 +60,10 @@ async def read(at: ClusterAsCaller, target: ObjectName) -> Json:
 
 async def update(at: ClusterAsCaller, target: ObjectName, body: Mapping[str, Any]) -> None:
     """Bring the object to what the body says."""
-    version = _checked_version(target, body)
+    try:
+        version = _checked_version(target, body)
+    except InvalidInput as error:
+        raise await refused(at, error) from None
     metadata = {**_mapping(body, "metadata"), "name": target.name}
     if target.namespace:
         metadata["namespace"] = target.namespace

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from ksnap.dashboard.api_kinds import Kind
 from ksnap.dashboard.context import ClusterAsCaller
-from ksnap.dashboard.discovery import Kind
 from ksnap.dashboard.writes.known_kinds import DEPLOYMENT, REPLICA_SET
 from ksnap.errors import Conflict, InvalidInput, NotFound
 from ksnap.kube.connection import Json

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from ksnap.dashboard.api_kinds import Kind
 from ksnap.dashboard.context import ClusterAsCaller
-from ksnap.dashboard.discovery import Kind
 from ksnap.errors import KsnapError
 from ksnap.kube.connection import Json
 

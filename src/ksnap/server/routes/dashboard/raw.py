@@ -8,22 +8,23 @@ from ksnap.dashboard.writes import raw
 from ksnap.dashboard.writes.raw import Propagation
 from ksnap.server.answers import json_answer
 from ksnap.server.routes.dashboard.context import AsCaller
-from ksnap.server.routes.dashboard.route import DashboardRoute
+from ksnap.server.routes.dashboard.route import DashboardRoute, TextRoute
 from ksnap.server.routes.dashboard.targets import Target
 from ksnap.server.routes.dashboard.trail import InTrail
 
-router = APIRouter(tags=["dashboard"], route_class=DashboardRoute)
+reading = APIRouter(tags=["dashboard"], route_class=TextRoute)
+writing = APIRouter(tags=["dashboard"], route_class=DashboardRoute)
 IN_NAMESPACE, OF_CLUSTER = "/_raw/{kind}/namespace/{namespace}/name/{name}", "/_raw/{kind}/name/{name}"
 
 
-@router.get(IN_NAMESPACE, summary="One object, whole")
-@router.get(OF_CLUSTER, summary="One object of no namespace, whole")
+@reading.get(IN_NAMESPACE, summary="One object, whole")
+@reading.get(OF_CLUSTER, summary="One object of no namespace, whole")
 async def read(at: AsCaller, target: Target) -> Response:
     return json_answer(await raw.read(at, target))
 
 
-@router.put(IN_NAMESPACE, summary="Change an object", status_code=204)
-@router.put(OF_CLUSTER, summary="Change an object of no namespace", status_code=204)
+@writing.put(IN_NAMESPACE, summary="Change an object", status_code=204)
+@writing.put(OF_CLUSTER, summary="Change an object of no namespace", status_code=204)
 async def update(at: AsCaller, target: Target, trail: InTrail, body: Annotated[dict[str, Any], Body()]) -> Response:
     """With `metadata.resourceVersion` in the body it replaces the object, 409 if that was changed since; else it is a
     patch."""
@@ -32,8 +33,8 @@ async def update(at: AsCaller, target: Target, trail: InTrail, body: Annotated[d
     return Response(status_code=204)
 
 
-@router.delete(IN_NAMESPACE, summary="Delete an object", status_code=204)
-@router.delete(OF_CLUSTER, summary="Delete an object of no namespace", status_code=204)
+@writing.delete(IN_NAMESPACE, summary="Delete an object", status_code=204)
+@writing.delete(OF_CLUSTER, summary="Delete an object of no namespace", status_code=204)
 async def delete(
     at: AsCaller,
     target: Target,

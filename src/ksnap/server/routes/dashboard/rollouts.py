@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import BeforeValidator
 
-from ksnap.dashboard.discovery import Kind
+from ksnap.dashboard.api_kinds import Kind
 from ksnap.dashboard.writes import rollouts
 from ksnap.dashboard.writes.known_kinds import DAEMON_SET, DEPLOYMENT, STATEFUL_SET
 from ksnap.errors import InvalidInput

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ksnap.dashboard.discovery import Kind, Kinds, parse_kinds
+from ksnap.dashboard.api_kinds import Kind, Kinds, parse_kinds
 from ksnap.errors import InvalidInput
 
 
