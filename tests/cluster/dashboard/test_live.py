@@ -194,6 +194,18 @@ async def test_what_cannot_be_followed(
         name, told = await follower.next()
         assert (name, told["ErrStatus"]["reason"]) == ("failure", "Forbidden")
         assert await follower.next() == ("", 4403)
+    async with socket_reading(reading_dashboard, f"configmap/{module_namespace}", "items", sortBy="x") as follower:
+        assert (await follower.next())[0] == "failure"
+        assert await follower.next() == ("", 4400)
+
+
+async def test_a_browser_brings_its_token_as_a_subprotocol(reading_dashboard: Dashboard, module_namespace: str) -> None:
+    """And insists on being answered by one of those that it named."""
+    url = f"{reading_dashboard.url}/api/v1/live/configmap/{module_namespace}"
+    protocols = ("snap.v1", f"bearer.{reading_dashboard.token}")
+    async with reading_dashboard.session.ws_connect(url, protocols=protocols) as opened:
+        assert opened.protocol == "snap.v1"
+        assert (await opened.receive_json())["type"] == "list"
 
 
 async def test_a_burst_is_told_together(reading_dashboard: Dashboard, kubectl: Kubectl, module_namespace: str) -> None:

@@ -12,6 +12,7 @@ from dev.cluster.settings import read_settings
 from tests.cluster.dashboard.client import Dashboard, account, open_dashboard, rule
 from tests.cluster.dashboard.metered_pods import (
     PODS,
+    check_memory,
     is_measured,
     measuring_server,
     memory_of,
@@ -55,7 +56,7 @@ async def kubelets(by_choice: RunningServer, reader: str) -> AsyncIterator[Dashb
 
 async def test_rows_show_use_and_history(kubelets: Dashboard, pods: str) -> None:
     answer = await until(lambda: kubelets.ok(f"/pod/{pods}"), is_measured)
-    check_memory_of(answer)
+    check_memory(answer)
     metrics = answer["pods"][0]["metrics"]
     assert metrics["memoryUsageHistory"][-1]["value"] == metrics["memoryUsage"]
     assert metrics["cpuUsageHistory"][-1]["timestamp"].endswith(":00Z")
@@ -135,7 +136,7 @@ async def test_the_real_metrics_server_fails_and_recovers(
     """Without it lists go on, and say why there are no figures."""
     async with open_dashboard(by_api.url, reader) as client:
         answer = await until(lambda: client.ok(f"/pod/{pods}"), is_measured)
-        check_memory_of(answer)
+        check_memory(answer)
         assert (await client.ok("/integration/metrics.k8s.io/state"))["connected"]
 
         kubectl("scale", "--replicas=0", *DEPLOYMENT)

@@ -19,7 +19,7 @@ from ksnap.dashboard.context import ClusterAsCaller
 from ksnap.dashboard.live.follower import Follower, follow
 from ksnap.dashboard.selection.kind import Kind
 from ksnap.dashboard.selection.query import parse
-from ksnap.dashboard.statuses import err_status
+from ksnap.dashboard.statuses import code_of, err_status
 from ksnap.errors import KsnapError, NotFound
 from ksnap.identity.principal import Principal
 from ksnap.server.event_stream import EventStream, block
@@ -191,7 +191,7 @@ async def _serve(socket: WebSocket, services: Services, at: ClusterAsCaller, ask
         case WebSocketDisconnect():
             return
         case KsnapError():
-            await close_for(socket, ended, {"type": "failure", **err_status(ended)})
+            await close_for(socket, ended, {"type": "failure", **err_status(ended)}, status=code_of(ended))
         case _:
             raise ended
 
