@@ -9,13 +9,14 @@ from ksnap.dashboard.kinds.custom.reading import list_by_definition, object_even
 from ksnap.server.answers import json_answer
 from ksnap.server.routes.dashboard.context import AsCaller
 from ksnap.server.routes.dashboard.details import Name, Namespace
-from ksnap.server.routes.dashboard.lists import SELECTION, as_response, list_answer, wants_fresh
+from ksnap.server.routes.dashboard.lists import LISTED, SELECTION, as_response, list_answer, wants_fresh
 from ksnap.server.routes.dashboard.route import DashboardRoute
 from ksnap.server.services import InServices, services_of
 
 Crd = Annotated[str, Path(max_length=253, description="The definition's name: plural.group")]
 
 router = APIRouter(tags=["dashboard"], route_class=DashboardRoute)
+LISTED["crd"] = DEFINITIONS
 
 
 @router.get("/crd", summary="List definitions of custom resources", openapi_extra=SELECTION)
