@@ -1,10 +1,11 @@
-"""Tools for people, tests and benchmarks: built from Go modules, or borrowed from the nodes' Debian."""
+"""Tools for people, tests and benchmarks: built from Go modules, borrowed from the nodes' Debian, or unpacked from the
+host's."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from dev.cluster import borrowed, debian, gobuild
+from dev.cluster import borrowed, debian, gobuild, unpacked
 from dev.cluster.cache import Cache
 from dev.cluster.errors import ClusterError
 from dev.cluster.settings import read_settings
@@ -17,4 +18,7 @@ def tool(name: str) -> Path:
         return gobuild.tool(cache, name)
     if name in borrowed.BORROWED_TOOLS:
         return borrowed.tool(cache, debian.node_file_system(cache), name)
-    raise ClusterError(f"no tool {name!r}; there are {', '.join(sorted([*gobuild.TOOLS, *borrowed.BORROWED_TOOLS]))}")
+    if name in unpacked.UNPACKED_TOOLS:
+        return unpacked.tool(cache, name)
+    known = sorted([*gobuild.TOOLS, *borrowed.BORROWED_TOOLS, *unpacked.UNPACKED_TOOLS])
+    raise ClusterError(f"no tool {name!r}; there are {', '.join(known)}")

@@ -55,9 +55,9 @@ async def answer_pings(socket: WebSocket) -> Never:
             await socket.send_json({"type": "pong"})
 
 
-async def close_for(socket: WebSocket, error: KsnapError, frame: object) -> None:
-    """Close with the error's code, `frame` before it where there is time."""
-    code = close_code(error)
+async def close_for(socket: WebSocket, error: KsnapError, frame: object, *, status: int | None = None) -> None:
+    """Close with the error's code, `frame` before it where there is time. `status`: where a path has its own."""
+    code = close_code(error, status)
     if isinstance(error, TooSlow):
         _log.info("slow_reader_dropped", path=socket.url.path[:300], address=socket.scope["state"]["address"])
     if code > 4000:
@@ -73,7 +73,7 @@ def reason_of(message: str) -> str:
     return message.encode()[:REASON_BYTES].decode("utf-8", "ignore")
 
 
-def close_code(error: KsnapError) -> int:
+def close_code(error: KsnapError, status: int | None = None) -> int:
     match error:
         case FeedEnded():
             return 1001
@@ -82,4 +82,4 @@ def close_code(error: KsnapError) -> int:
         case TooSlow():
             return 1013
         case _:
-            return 4000 + error.status
+            return 4000 + (error.status if status is None else status)

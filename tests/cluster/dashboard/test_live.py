@@ -178,6 +178,41 @@ async def test_an_ended_login_ends_it(dashboard: Dashboard, kubectl: Kubectl, na
         assert await asyncio.wait_for(follower.next(), GONE_S) == ("", 4401)
 
 
+async def test_custom_objects_by_their_definition(dashboard: Dashboard, kubectl: Kubectl, namespace: str) -> None:
+    group = f"live{secrets.token_hex(3)}.example.com"
+    names = {"plural": "widgets", "singular": "widget", "kind": "Widget"}
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}
+    definition = f"widgets.{group}"
+    kubectl.apply(
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": definition},
+            "spec": spec,
+        }
+    )
+    rules = [rule("customresourcedefinitions", "get", "list", group="apiextensions.k8s.io")]
+    rules += [rule("widgets", "list", group=group)]
+    try:
+        kubectl("wait", "--for=condition=Established", f"crd/{definition}")
+        with account(kubectl, namespace, cluster_rules=rules) as token:
+            follower_of = dashboard.as_token(token)
+            async with reading(follower_of, "crd", "items", filterBy=f"name,{group}") as definitions:
+                assert (await definitions.begun()).names == [definition]
+            async with reading(follower_of, f"{definition}/{namespace}", "items") as follower:
+                assert (await follower.begun()).rows == []
+                metadata = {"name": "first", "namespace": namespace}
+                kubectl.apply({"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": metadata})
+                page = await follower.until(_has("first"))
+                answer = await follower_of.ok(f"/crd/{namespace}/{definition}/object")
+                assert page.rows == answer["items"]
+            assert (await follower_of.get(f"/live/gadgets.{group}")).status == 404
+    finally:
+        kubectl("delete", "crd", definition, "--wait=false")
+
+
 async def test_what_cannot_be_followed(
     dashboard: Dashboard, reading_dashboard: Dashboard, module_namespace: str
 ) -> None:
@@ -194,6 +229,18 @@ async def test_what_cannot_be_followed(
         name, told = await follower.next()
         assert (name, told["ErrStatus"]["reason"]) == ("failure", "Forbidden")
         assert await follower.next() == ("", 4403)
+    async with socket_reading(reading_dashboard, f"configmap/{module_namespace}", "items", sortBy="x") as follower:
+        assert (await follower.next())[0] == "failure"
+        assert await follower.next() == ("", 4400)
+
+
+async def test_a_browser_brings_its_token_as_a_subprotocol(reading_dashboard: Dashboard, module_namespace: str) -> None:
+    """And insists on being answered by one of those that it named."""
+    url = f"{reading_dashboard.url}/api/v1/live/configmap/{module_namespace}"
+    protocols = ("snap.v1", f"bearer.{reading_dashboard.token}")
+    async with reading_dashboard.session.ws_connect(url, protocols=protocols) as opened:
+        assert opened.protocol == "snap.v1"
+        assert (await opened.receive_json())["type"] == "list"
 
 
 async def test_a_burst_is_told_together(reading_dashboard: Dashboard, kubectl: Kubectl, module_namespace: str) -> None:

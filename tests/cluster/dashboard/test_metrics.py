@@ -1,10 +1,6 @@
 """Figures of cpu and memory in lists, from the kubelets' summaries and from the real metrics-server."""
 
-import asyncio
-import base64
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -13,43 +9,35 @@ from dev.cluster.cache import Cache
 from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
 from dev.cluster.settings import read_settings
-from dev.cluster.workloads import webapp_pod
-from tests.cluster.dashboard.client import Dashboard, account, configure, open_dashboard, rule
-from tests.parties.server import RunningServer, running_server
-
-MIB = 1 << 20
-PODS = {"small": 16, "large": 80}
-# A kubelet measures a new container within fifteen seconds, metrics-server needs two looks at it after that.
-MEASURED_S = 90.0
-CHECK_S = "1"
-
-
-def _server(cluster: ClusterInfo, tmp_path_factory: pytest.TempPathFactory, **settings: str) -> Iterator[RunningServer]:
-    given = {"KSNAP_METRIC_CLIENT_CHECK_PERIOD_S": CHECK_S, **settings}
-    with running_server(tmp_path_factory.mktemp("metrics") / "data", given) as server:
-        kubeconfig = base64.b64encode(cluster.kubeconfig.read_bytes()).decode()
-        configure(server, "dev", api_server_url=cluster.api_server, kubeconfig_content=kubeconfig)
-        yield server
+from tests.cluster.dashboard.client import Dashboard, account, open_dashboard, rule
+from tests.cluster.dashboard.metered_pods import (
+    PODS,
+    check_memory,
+    is_measured,
+    measuring_server,
+    memory_of,
+    start_pods,
+    until,
+)
+from tests.parties.server import RunningServer
 
 
 @pytest.fixture(scope="module")
 def by_choice(cluster: ClusterInfo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server that takes what there is: the kubelets' summaries, where nothing else is."""
-    yield from _server(cluster, tmp_path_factory)
+    yield from measuring_server(cluster, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def by_api(cluster: ClusterInfo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One that takes metrics.k8s.io alone."""
-    yield from _server(cluster, tmp_path_factory, KSNAP_METRICS_PROVIDER="metrics.k8s.io")
+    yield from measuring_server(cluster, tmp_path_factory, KSNAP_METRICS_PROVIDER="metrics.k8s.io")
 
 
 @pytest.fixture(scope="module")
 def pods(cluster: ClusterInfo, kubectl: Kubectl, module_namespace: str) -> str:
     """A namespace with a small pod and a large one."""
-    image = cluster.images["webapp"]
-    kubectl.apply(*(webapp_pod(name, module_namespace, image, memory_mb=mib, start_s=0) for name, mib in PODS.items()))
-    kubectl.wait_ready(module_namespace, *PODS)
+    start_pods(cluster, kubectl, module_namespace)
     return module_namespace
 
 
@@ -66,30 +54,9 @@ async def kubelets(by_choice: RunningServer, reader: str) -> AsyncIterator[Dashb
         yield client
 
 
-async def _until(ask: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], limit_s: float = MEASURED_S) -> Any:
-    """What was answered when it held at last."""
-    deadline = time.monotonic() + limit_s
-    while not holds(answer := await ask()):
-        assert time.monotonic() < deadline, answer
-        await asyncio.sleep(0.5)
-    return answer
-
-
-def _memory(answer: Any) -> dict[str, int]:
-    return {
-        row["objectMeta"]["name"]: row["metrics"]["memoryUsage"] for row in answer["pods"] if row["metrics"] is not None
-    }
-
-
-def _measured(answer: Any) -> bool:
-    """A kubelet that was too busy to answer is an error until the next minute."""
-    return _memory(answer).keys() == PODS.keys() and answer["errors"] == []
-
-
 async def test_rows_show_use_and_history(kubelets: Dashboard, pods: str) -> None:
-    answer = await _until(lambda: kubelets.ok(f"/pod/{pods}"), _measured)
-    for name, used in _memory(answer).items():
-        assert PODS[name] * MIB < used < (PODS[name] + 60) * MIB
+    answer = await until(lambda: kubelets.ok(f"/pod/{pods}"), is_measured)
+    check_memory(answer)
     metrics = answer["pods"][0]["metrics"]
     assert metrics["memoryUsageHistory"][-1]["value"] == metrics["memoryUsage"]
     assert metrics["cpuUsageHistory"][-1]["timestamp"].endswith(":00Z")
@@ -98,8 +65,8 @@ async def test_rows_show_use_and_history(kubelets: Dashboard, pods: str) -> None
 
 async def test_cumulative_metrics_are_of_the_filtered_set(kubelets: Dashboard, pods: str) -> None:
     """Of all that match, and not of the page alone; single points only of a single resource."""
-    answer = await _until(lambda: kubelets.ok(f"/pod/{pods}"), _measured)
-    used = _memory(answer)
+    answer = await until(lambda: kubelets.ok(f"/pod/{pods}"), is_measured)
+    used = memory_of(answer)
     cpu, memory = answer["cumulativeMetrics"]
     assert (cpu["metricName"], memory["metricName"], memory["aggregation"]) == ("cpu/usage_rate", "memory/usage", "sum")
     assert (memory["dataPoints"][-1]["y"], memory["metricPoints"]) == (sum(used.values()), [])
@@ -168,19 +135,18 @@ async def test_the_real_metrics_server_fails_and_recovers(
 ) -> None:
     """Without it lists go on, and say why there are no figures."""
     async with open_dashboard(by_api.url, reader) as client:
-        answer = await _until(lambda: client.ok(f"/pod/{pods}"), _measured)
-        for name, used in _memory(answer).items():
-            assert PODS[name] * MIB < used < (PODS[name] + 60) * MIB
+        answer = await until(lambda: client.ok(f"/pod/{pods}"), is_measured)
+        check_memory(answer)
         assert (await client.ok("/integration/metrics.k8s.io/state"))["connected"]
 
         kubectl("scale", "--replicas=0", *DEPLOYMENT)
-        answer = await _until(lambda: client.ok(f"/pod/{pods}"), lambda said: said["cumulativeMetrics"] == [])
+        answer = await until(lambda: client.ok(f"/pod/{pods}"), lambda said: said["cumulativeMetrics"] == [])
         assert [each["metrics"] for each in answer["pods"]] == [None, None]
         assert [each["ErrStatus"]["reason"] for each in answer["errors"]] == ["InternalError"], answer["errors"]
-        await _until(lambda: client.ok("/integration/sidecar/state"), lambda state: not state["connected"])
+        await until(lambda: client.ok("/integration/sidecar/state"), lambda state: not state["connected"])
 
         kubectl("scale", "--replicas=1", *DEPLOYMENT)
-        answer = await _until(lambda: client.ok(f"/pod/{pods}"), lambda said: said["cumulativeMetrics"] != [])
+        answer = await until(lambda: client.ok(f"/pod/{pods}"), lambda said: said["cumulativeMetrics"] != [])
         assert answer["errors"] == []
 
 
@@ -190,6 +156,6 @@ async def test_the_kubelets_take_over(by_choice: RunningServer, kubectl: Kubectl
     """From a metrics-server that is installed and does not answer."""
     kubectl("scale", "--replicas=0", *DEPLOYMENT)
     async with open_dashboard(by_choice.url, reader) as client:
-        await _until(lambda: client.ok("/integration/metrics.k8s.io/state"), lambda state: not state["connected"])
-        await _until(lambda: client.ok(f"/pod/{pods}"), _measured)
+        await until(lambda: client.ok("/integration/metrics.k8s.io/state"), lambda state: not state["connected"])
+        await until(lambda: client.ok(f"/pod/{pods}"), is_measured)
         assert (await client.ok("/integration/sidecar/state"))["connected"]

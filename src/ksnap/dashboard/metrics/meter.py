@@ -14,7 +14,7 @@ import structlog
 from ksnap.dashboard.metrics.history import History, pack, unpack
 from ksnap.dashboard.metrics.sources import Absent, Source
 from ksnap.dashboard.metrics.window import SPAN_S, Window
-from ksnap.errors import KsnapError
+from ksnap.errors import KsnapError, Unavailable
 from ksnap.kube.connection import ClusterConnection
 from ksnap.model.usage import Reading
 
@@ -88,6 +88,9 @@ class Meter:
         await source.check()
         if self.looked_at < minute:
             reading = await source.read()
+            if not reading.nodes and not reading.pods:
+                # It has only just begun to look itself: ask again soon, and not in a minute.
+                raise Unavailable("There are no figures yet", details=source.id)
             await self._take(minute, reading)
             self.trouble = reading.trouble
             await self._keep(minute, reading)

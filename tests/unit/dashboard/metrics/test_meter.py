@@ -29,7 +29,7 @@ class Scripted:
 
     id: str
     failure: KsnapError | None = None
-    amounts: Amounts = (1, 1)
+    amounts: Amounts | None = (1, 1)
     trouble: KsnapError | None = None
     reads: int = 0
 
@@ -39,6 +39,8 @@ class Scripted:
 
     async def read(self) -> Reading:
         self.reads += 1
+        if self.amounts is None:
+            return Reading()
         return Reading({WEB: self.amounts}, {("", "node1"): (5, 5)}, self.trouble)
 
 
@@ -121,6 +123,16 @@ async def test_none_at_all_is_no_trouble(bench: Bench) -> None:
     meter = bench.meter()
     await meter.round()
     assert (meter.is_on, meter.trouble) == (False, None)
+
+
+async def test_a_source_that_knows_nothing_yet_is_asked_again_soon(bench: Bench) -> None:
+    bench.first.amounts, bench.second.failure = None, Absent("none")
+    meter = bench.meter()
+    await meter.round()
+    assert (meter.is_on, meter.looked_at) == (False, 0)
+    bench.first.amounts = (3, 3)
+    await meter.round()
+    assert (meter.is_on, _cpu(meter)) == (True, [3])
 
 
 async def test_a_part_that_is_missing_is_told(bench: Bench) -> None:

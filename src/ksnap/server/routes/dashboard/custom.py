@@ -11,7 +11,7 @@ from ksnap.server.answers import json_answer
 from ksnap.server.file_answer import export_answer
 from ksnap.server.routes.dashboard.context import AsCaller
 from ksnap.server.routes.dashboard.details import Name, Namespace
-from ksnap.server.routes.dashboard.lists import SELECTION, as_response, list_answer, wants_fresh
+from ksnap.server.routes.dashboard.lists import LISTED, SELECTION, as_response, list_answer, wants_fresh
 from ksnap.server.routes.dashboard.route import DashboardRoute, TextRoute
 from ksnap.server.services import InServices, services_of
 
@@ -19,6 +19,7 @@ Crd = Annotated[str, Path(max_length=253, description="The definition's name: pl
 
 object_lists = APIRouter(tags=["dashboard"], route_class=TextRoute)
 router = APIRouter(tags=["dashboard"], route_class=DashboardRoute)
+LISTED["crd"] = DEFINITIONS
 
 
 @router.get("/crd", summary="List definitions of custom resources", openapi_extra=SELECTION)

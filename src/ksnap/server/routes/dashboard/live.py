@@ -16,10 +16,11 @@ from starlette.requests import HTTPConnection
 
 from ksnap.checkpoints.feed import FeedEnded
 from ksnap.dashboard.context import ClusterAsCaller
+from ksnap.dashboard.kinds.custom.reading import find_custom
 from ksnap.dashboard.live.follower import Follower, follow
 from ksnap.dashboard.selection.kind import Kind
 from ksnap.dashboard.selection.query import parse
-from ksnap.dashboard.statuses import err_status
+from ksnap.dashboard.statuses import code_of, err_status
 from ksnap.errors import KsnapError, NotFound
 from ksnap.identity.principal import Principal
 from ksnap.server.event_stream import EventStream, block
@@ -46,7 +47,7 @@ class Asked:
         self,
         connection: HTTPConnection,
         *,
-        kind: Annotated[str, Path(max_length=63, description="As in the list's path: pod, deployment, ...")],
+        kind: Annotated[str, Path(max_length=253, description="As in the list's path: pod, ...; or plural.group")],
         after: Annotated[
             str, Query(max_length=LONGEST_ID, description="The last id that was seen: no list if it is the same still")
         ] = "",
@@ -59,7 +60,10 @@ class Asked:
         self.query = connection.query_params.multi_items()
         self.after = last_event_id or after
 
-    def listed(self) -> Kind[Any]:
+    async def listed(self, at: ClusterAsCaller) -> Kind[Any]:
+        """The kind; of custom resources, which have a dot in their definition's name, as the caller may see it."""
+        if "." in self.kind:
+            return (await find_custom(at, self.kind)).kind
         found = LISTED.get(self.kind)
         if found is None or (self.namespaces.strip() and not found.resource.namespaced):
             where = " in namespaces" if found is not None else ""
@@ -76,7 +80,7 @@ AsAsked = Annotated[Asked, Depends()]
 
 @asynccontextmanager
 async def _followed(services: Services, at: ClusterAsCaller, asked: Asked) -> AsyncIterator[Follower[Any]]:
-    kind = asked.listed()
+    kind = await asked.listed(at)
     selection = parse(asked.query, kind.selectable)
     with services.live_connections.one_of(at.caller.key, shown=at.caller.user):
         async with follow(
@@ -191,7 +195,7 @@ async def _serve(socket: WebSocket, services: Services, at: ClusterAsCaller, ask
         case WebSocketDisconnect():
             return
         case KsnapError():
-            await close_for(socket, ended, {"type": "failure", **err_status(ended)})
+            await close_for(socket, ended, {"type": "failure", **err_status(ended)}, status=code_of(ended))
         case _:
             raise ended
 
