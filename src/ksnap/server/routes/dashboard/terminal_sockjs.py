@@ -2,9 +2,9 @@
 
 from fastapi import FastAPI
 
+from ksnap.server.paths import SOCKJS
 from ksnap.server.services import Services
 from ksnap.server.sockjs import SockJsConnection, SockJsOptions, mount_sockjs
-from ksnap.server.sockjs.mount import PREFIX
 from ksnap.settings import ServerSettings
 
 
@@ -15,4 +15,4 @@ def mount(app: FastAPI, settings: ServerSettings) -> None:
         services: Services = app.state.services
         await services.terminals.sessions.handle(connection)
 
-    mount_sockjs(app, PREFIX, terminal, SockJsOptions(origins=settings.allowed_origins))
+    mount_sockjs(app, SOCKJS, terminal, SockJsOptions(origins=settings.allowed_origins))
