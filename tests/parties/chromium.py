@@ -5,7 +5,8 @@ A `conftest.py` imports the fixtures that its tests want:
     from tests.parties.chromium import browser, chromium, npm_packages, page
 
 `chromium` is one process for all tests; each test speaks to it from its own event loop, and gets a profile of its own
-(`browser.new_context()`, or `page`, which has one page in one). It reaches this machine alone.
+(`browser.new_context()`, or `page`, which has one page in one). Many tests of one module share a connection by fixtures
+of their own, made of `connected` and `new_page`. It reaches this machine alone.
 """
 
 import os
@@ -15,7 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -97,17 +98,18 @@ def chromium() -> Iterator[str]:
         yield devtools
 
 
-@pytest.fixture
-async def browser(chromium: str) -> AsyncIterator[Browser]:
+@asynccontextmanager
+async def connected(chromium: str) -> AsyncIterator[Browser]:
+    """Chromium as this event loop's own."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.connect_over_cdp(chromium)
         yield browser
         await browser.close()  # of this connection alone
 
 
-@pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """An empty page; what it writes to its console is in the report of a test that fails."""
+@asynccontextmanager
+async def new_page(browser: Browser) -> AsyncIterator[Page]:
+    """An empty page with a profile of its own; what it writes to its console is in the report of a test that fails."""
     context = await browser.new_context()
     context.set_default_timeout(ACTION_LIMIT_MS)
     page = await context.new_page()
@@ -115,6 +117,18 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     page.on("pageerror", lambda error: print(f"page error: {error}"))
     yield page
     await context.close()
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with connected(chromium) as browser:
+        yield browser
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    async with new_page(browser) as page:
+        yield page
 
 
 def _show(message: ConsoleMessage) -> None:

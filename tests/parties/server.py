@@ -65,9 +65,16 @@ class RunningServer:
 
 @contextmanager
 def running_server(
-    data_dir: Path, environment: Mapping[str, str] | None = None, *, admin_password: str | None = ADMIN_PASSWORD
+    data_dir: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    admin_password: str | None = ADMIN_PASSWORD,
+    module: str = "ksnap.server",
 ) -> Iterator[RunningServer]:
-    """A server that answers; `environment` adds settings (KSNAP_...) or takes a default's place."""
+    """A server that answers; `environment` adds settings (KSNAP_...) or takes a default's place.
+
+    `module` is what is started: a party may add something to the server.
+    """
     settings = {
         **MANY_REQUESTS,
         "KSNAP_DATA_DIR": str(data_dir),
@@ -77,7 +84,7 @@ def running_server(
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("KSNAP_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "ksnap.server"], env={**inherited, **settings}, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", module], env={**inherited, **settings}, stderr=subprocess.PIPE, text=True
     )
     log: list[str] = []
     started: queue.Queue[str] = queue.Queue()

@@ -107,6 +107,10 @@ class Server:
     async def open_sessions(self, name: str) -> int:
         return int((await self.state())["open"][name])
 
+    async def has_heard(self, word: str) -> bool:
+        """Whether an application of `watched` or `brief` was told this word."""
+        return any(word in each for each in (await self.state())["heard"])
+
     async def heard(self, word: str, end: str) -> bool:
         """Whether an application of `watched` or `brief` that was told this word was told this end."""
         return any(word in each and each[-1] == end for each in (await self.state())["heard"])

@@ -134,3 +134,5 @@ async def _interrupted(server: Server, path: str) -> None:
     await eventually(told)
     assert await server.heard(path, "closed 1002 Connection interrupted")
     assert (await server.watched.post(f"{path}/xhr")).text == INTERRUPTED
+    # Who only sends must hear of it, too.
+    assert (await server.watched.post(f"{path}/xhr_send", '["a"]')).status == 404

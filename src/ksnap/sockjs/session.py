@@ -136,10 +136,15 @@ class Session:
             self._close(INTERRUPTED, now)
 
     def accept(self, messages: list[str]) -> None:
-        """Messages of the client. Too late, they are of no use to anyone: the receiver will say that it is over."""
+        """Messages of the client. Too late, they are of no use to anyone: its receiver will say that it is over."""
         if self._closed is None:
             for each in messages:
                 self._inbox.put(each)
+
+    @property
+    def lost(self) -> bool:
+        """Whether a receiver broke: then none may be there to say so, and who sends must hear it."""
+        return self._closed is INTERRUPTED
 
     @property
     def inbox_full(self) -> bool:

@@ -123,6 +123,8 @@ class SockJsApp:
         headers = answers.session_headers(
             request.headers, request.cookies, self._options.origins, cookie=self._options.cookie
         )
+        if address.place in {Place.HTMLFILE, Place.JSONP_SEND}:  # what clients load into a frame
+            headers += answers.framing(self._options.origins)
         try:
             if address.place in {Place.XHR_SEND, Place.JSONP_SEND}:
                 session = self._sessions.find(address.session)
@@ -136,8 +138,6 @@ class SockJsApp:
 
     async def _receive(self, request: Request, address: Address, headers: Headers) -> None:
         wire = wire_of(address.place, request.callback)
-        if address.place is Place.HTMLFILE:
-            headers = [*headers, *answers.framing(self._options.origins)]
         session = self._sessions.find(address.session) or self._open(request.scope, address.session)
         await Receiver(request, wire, headers, self._options).serve(session)
 

@@ -126,6 +126,11 @@ class LiveSession:
         self._session.lose(self._loop.time())
         self._changed()
 
+    @property
+    def lost(self) -> bool:
+        """Whether its receiver broke."""
+        return self._session.lost
+
     async def accept(self, messages: list[str]) -> None:
         """Messages of the client, which waits while the application reads too slowly."""
         if self._accepting:

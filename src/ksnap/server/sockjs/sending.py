@@ -18,7 +18,7 @@ async def accept(
     request: Request, place: Place, session: LiveSession | None, headers: Headers, options: SockJsOptions
 ) -> Answer:
     """Take what the request brings; NotFound for a session that is not there, TooLarge for a body that is."""
-    if session is None:
+    if session is None or session.lost:
         raise NotFound("No such session")
     body = await request.body(options.body_limit_bytes)
     try:
