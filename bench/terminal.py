@@ -1,4 +1,4 @@
-"""A terminal over SockJS beside `kubectl exec -it`: one key's echo, and a hundred megabytes through a tty.
+"""Terminals beside `kubectl exec -it`: one key's echo, and a hundred megabytes through a tty.
 
     python -m bench.terminal [--keys 300] [--floods 5]
 
@@ -35,6 +35,7 @@ from tests.cluster.dashboard.terminal import RULES, idle_pod, opened, own_server
 from tests.cluster.namespaces import own_namespace
 
 POD = "bench-terminal"
+NAMES = ("ksnap, WebSocket", "ksnap, SockJS", "kubectl")
 ECHO_BOUND = 1.5
 FLOOD_BOUND = 0.9
 FLOOD_BYTES = 100_000_000
@@ -106,8 +107,8 @@ async def kubectls(stage: Stage) -> AsyncIterator[Terminal]:
         os.close(master)
 
 
-class Ours:
-    """Over SockJS's WebSocket."""
+class Plain:
+    """Ours, over a plain WebSocket."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -116,22 +117,34 @@ class Ours:
         await self.say(Op="stdin", Data=text)
 
     async def say(self, **message: object) -> None:
+        await self._socket.send_str(json.dumps(message))
+
+    async def receive(self) -> str:
+        return _shown([json.loads(await self._socket.receive_str())])
+
+
+class SockJs(Plain):
+    """Ours, over SockJS's WebSocket."""
+
+    async def say(self, **message: object) -> None:
         await self._socket.send_str(json.dumps([json.dumps(message)]))
 
     async def receive(self) -> str:
         frame = await self._socket.receive_str()
-        if not frame.startswith("a"):
-            return ""
-        messages = [json.loads(each) for each in json.loads(frame[1:])]
-        return "".join(each["Data"] for each in messages if each["Op"] == "stdout")
+        return _shown([json.loads(each) for each in json.loads(frame[1:])]) if frame.startswith("a") else ""
+
+
+def _shown(messages: list[dict[str, str]]) -> str:
+    return "".join(each["Data"] for each in messages if each["Op"] == "stdout")
 
 
 @contextlib.asynccontextmanager
-async def ours(stage: Stage) -> AsyncIterator[Terminal]:
+async def ours(stage: Stage, kind: type[Plain]) -> AsyncIterator[Terminal]:
     async with open_dashboard(stage.url, stage.token) as caller:
         session_id = await opened(caller, stage.namespace, POD, "bash")
-        async with caller.session.ws_connect(f"{stage.url}/api/sockjs/1/bench/websocket", max_msg_size=0) as socket:
-            terminal = Ours(socket)
+        path = f"/api/v1/terminal/{session_id}" if kind is Plain else "/api/sockjs/1/bench/websocket"
+        async with caller.session.ws_connect(stage.url + path, max_msg_size=0) as socket:
+            terminal = kind(socket)
             await terminal.say(Op="bind", SessionID=session_id)
             yield terminal
 
@@ -170,12 +183,11 @@ async def flood_mb_s(terminal: Terminal) -> float:
 
 
 async def compare(stage: Stage, keys: int, floods: int) -> list[Series]:
-    """Echoes and floods of ours, and of kubectl."""
-    names = ("ksnap", "kubectl")
-    echoes = {name: Series(name, "ms") for name in names}
-    rates = {name: Series(name, "MB/s") for name in names}
-    async with kubectls(stage) as theirs, ours(stage) as own:
-        terminals: dict[str, Terminal] = {"ksnap": own, "kubectl": theirs}
+    """Echoes of each, and floods of each."""
+    echoes = {name: Series(name, "ms") for name in NAMES}
+    rates = {name: Series(name, "MB/s") for name in NAMES}
+    async with kubectls(stage) as theirs, ours(stage, Plain) as plain, ours(stage, SockJs) as sockjs:
+        terminals = dict(zip(NAMES, (plain, sockjs, theirs), strict=True))
         for terminal in terminals.values():
             await echoes_ms(terminal, WARM_UP_KEYS)
         for _ in range(max(1, keys // KEYS_A_TURN)):
@@ -205,25 +217,22 @@ def measure(keys: int, floods: int) -> list[Series]:
 
 
 def report(series: list[Series]) -> None:
-    echo, kubectl_echo, rate, kubectl_rate = series
-    targets = [
-        Target("terminal: echo of one key / kubectl exec -it", echo.median / kubectl_echo.median, ECHO_BOUND),
-        Target(
-            "terminal: 100 MB through a tty / kubectl exec -it",
-            rate.median / kubectl_rate.median,
-            FLOOD_BOUND,
-            at_least=True,
-        ),
-    ]
-    about = {"keys": len(echo.values), "floods": len(rate.values), "flood_bytes": FLOOD_BYTES}
+    echoes, rates = series[: len(NAMES)], series[len(NAMES) :]
+    targets = []
+    for own in range(len(NAMES) - 1):
+        echo = echoes[own].median / echoes[-1].median
+        targets.append(Target(f"echo of one key, {NAMES[own]} / kubectl exec -it", echo, ECHO_BOUND))
+        rate = rates[own].median / rates[-1].median
+        targets.append(Target(f"100 MB, {NAMES[own]} / kubectl exec -it", rate, FLOOD_BOUND, at_least=True))
+    about = {"keys": len(echoes[0].values), "floods": len(rates[0].values), "flood_bytes": FLOOD_BYTES}
     path = write("terminal", series=series, targets=targets, about=about)
-    tables = [series_table(series[:2], reference=kubectl_echo), series_table(series[2:], reference=kubectl_rate)]
+    tables = [series_table(each, reference=each[-1]) for each in (echoes, rates)]
     print("\n" + "\n\n".join([*tables, targets_table(targets)]))
     print(f"written to {path}", file=sys.stderr)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A terminal over SockJS beside kubectl exec -it")
+    parser = argparse.ArgumentParser(description="Terminals beside kubectl exec -it")
     parser.add_argument("--keys", type=int, default=300)
     parser.add_argument("--floods", type=int, default=5)
     options = parser.parse_args()

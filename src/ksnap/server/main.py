@@ -91,7 +91,6 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         services: Services = self._app.state.services
-        # They would keep it open for the whole grace.
         # They would keep it open for the whole grace. A terminal's own word on its end comes before SockJS's.
         await asyncio.gather(services.progress.end(FAREWELL_S), services.terminals.sessions.end())
         await end_sockjs(self._app, FAREWELL_S)

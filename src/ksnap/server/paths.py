@@ -11,6 +11,7 @@ _DASHBOARD = re.compile(
 SOCKJS = "/api/sockjs"
 _SOCKJS = re.compile(rf"{SOCKJS}(/.*)?", re.DOTALL)
 _SOCKJS_SESSION = re.compile(rf"({SOCKJS}/)[^/]*/[^/]*(/[a-z_]*)", re.DOTALL)
+_TERMINAL = re.compile(r"(.*/api/v1/terminal/)[^/]+", re.DOTALL)
 _SHOWN = 300
 
 
@@ -25,5 +26,6 @@ def is_sockjs(path: str) -> bool:
 
 
 def shown(path: str) -> str:
-    """A path as logs may have it: without a SockJS session's id, which is all that it takes to speak in its name."""
-    return _SOCKJS_SESSION.sub(r"\1-/-\2", path)[:_SHOWN]
+    """A path as logs may have it: without a SockJS session's or a terminal's id, which is all that it takes to speak in
+    its name."""
+    return _TERMINAL.sub(r"\1-", _SOCKJS_SESSION.sub(r"\1-/-\2", path))[:_SHOWN]

@@ -109,9 +109,10 @@ async def test_what_is_refused_before_there_is_a_session(
     assert (await caller.get(f"{below}/later/shell/app")).status == 409
     assert (await caller.get(f"{below}/Not_A_Name/shell/app")).status == 400
     assert (await dashboard.as_token("").get(f"{below}/debian/shell/app")).status == 401
-    with account(kubectl, module_namespace, rules=[rule("pods", "get")]) as token:
-        refused = await dashboard.as_token(token).get(f"{below}/debian/shell/app")
-        assert (refused.status, refused.text[:11]) == (403, "forbidden: ")
+    for rules in ([rule("pods", "get")], [rule("pods", "get"), rule("pods/exec", "create")]):
+        with account(kubectl, module_namespace, rules=rules) as token:
+            refused = await dashboard.as_token(token).get(f"{below}/debian/shell/app")
+            assert (refused.status, refused.text[:11]) == (403, "forbidden: ")
 
 
 async def test_one_may_exec_without_reading_pods(

@@ -90,10 +90,10 @@ async def test_limits_of_a_server(
         await asyncio.gather(asyncio.to_thread(server.stop), terminal.ends())
         assert terminal.closing == (5, "Session closed by server")
     await gone(kubectl, module_namespace, POD, "sleep 4715", within_s=10)
-    check_trail(server, module_namespace)
+    check_trail(server, module_namespace, ids)
 
 
-def check_trail(server: RunningServer, namespace: str) -> None:
+def check_trail(server: RunningServer, namespace: str, ids: list[str]) -> None:
     """Who, where, which shell, how long, how much; never what."""
     assert len(audited(server, "terminal_opened")) == 5
     assert len(audited(server, "terminal_bound")) == 2
@@ -104,6 +104,7 @@ def check_trail(server: RunningServer, namespace: str) -> None:
     assert idle["target"].startswith(f"dev/{namespace}/{POD}/app shell=bash,sh,powershell,cmd ran=bash seconds=")
     assert " bytes_in=" in idle["target"]
     assert "se''cret" not in "".join(server.log)
+    assert not any(each in "".join(server.log) for each in ids), "an id is a secret for as long as it is good"
 
 
 async def test_a_slow_reader_costs_no_memory(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 MESSAGE_LIMIT = 1 << 20
 SIZE_LIMIT = 65535
 """The kernel keeps a terminal's size in 16 bits."""
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class BadMessage(Exception):
@@ -63,8 +64,7 @@ def toast(text: str) -> str:
 
 
 def _message(operation: str, data: str) -> str:
-    message = {"Op": operation, "Data": data, "SessionID": "", "Rows": 0, "Cols": 0}
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    return f'{{"Op":"{operation}","Data":{_quoted(data)},"SessionID":"","Rows":0,"Cols":0}}'
 
 
 def _text(message: dict[str, object], key: str) -> str:

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ksnap.dashboard.terminal.closing import CRASHED, EXPIRED, Closing
-from ksnap.dashboard.terminal.connection import SockJsConnection
+from ksnap.dashboard.terminal.connection import ConnectionClosed, SockJsConnection
 from ksnap.dashboard.terminal.place import Place
 from ksnap.dashboard.terminal.session import BoundSession
 from ksnap.dashboard.terminal.settings import TerminalSettings
@@ -28,8 +29,8 @@ class Opened:
     _connection: "asyncio.Future[SockJsConnection]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+    _told: "asyncio.Future[Closing]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     _bound: BoundSession | None = None
-    _told: Closing | None = None
 
     def bind(self, connection: SockJsConnection) -> None:
         """Once."""
@@ -37,9 +38,10 @@ class Opened:
 
     def end(self, why: Closing) -> None:
         """Somebody else knows that it has to end, or has ended."""
-        self._told = why
         if self._bound is not None:
             self._bound.end(why)
+        elif not self._told.done():
+            self._told.set_result(why)
 
     async def run(self, settings: TerminalSettings, forget: Callable[[], object]) -> None:
         """To its end, and the end of what it ran. `forget` makes its id worth nothing."""
@@ -47,6 +49,9 @@ class Opened:
         try:
             closing = await self._run(settings, forget)
         finally:
+            if closing == CRASHED and self._connection.done():
+                with suppress(ConnectionClosed):
+                    await self._connection.result().close(CRASHED.code, CRASHED.reason)
             self.over.set()
             bound = self._bound
             await self.trail.closed(
@@ -59,13 +64,14 @@ class Opened:
 
     async def _run(self, settings: TerminalSettings, forget: Callable[[], object]) -> Closing:
         # Not `timeout`: that could take a connection away in the very step in which it came.
-        await asyncio.wait([self._connection], timeout=settings.bind_s)
+        waited_for = (self._connection, self._told)
+        await asyncio.wait(waited_for, timeout=settings.bind_s, return_when=asyncio.FIRST_COMPLETED)
         if not self._connection.done():
             forget()
-            return self._told or EXPIRED
+            return self._told.result() if self._told.done() else EXPIRED
         connection = self._connection.result()
         self._bound = BoundSession(connection, self.place, self.shells, settings.idle_s)
-        if self._told is not None:
-            self._bound.end(self._told)
+        if self._told.done():
+            self._bound.end(self._told.result())
         await self.trail.bound(connection.address)
         return await self._bound.run()

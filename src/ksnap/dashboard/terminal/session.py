@@ -73,7 +73,7 @@ class BoundSession:
                 self.screen.discard()
                 leaving = group.create_task(self._close(closing))
                 await hang_up(command, self.typed, self.place, self.command)
-                leaving.cancel()
+                await leaving
             for each in (command, sending, *others):
                 each.cancel()
         return closing
