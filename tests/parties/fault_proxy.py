@@ -72,7 +72,14 @@ class Corrupt:
     offset: int = 0
 
 
-Action = Answer | Hang | Delay | DropAfter | CutAnswer | Corrupt
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Pass the answer's body on again and again: what the party has, longer than it can have it."""
+
+    times: int
+
+
+Action = Answer | Hang | Delay | DropAfter | CutAnswer | Corrupt | Repeat
 
 
 @dataclass(slots=True)
@@ -152,7 +159,7 @@ class FaultProxy:
                 return web.Response(status=action.status, body=action.body, headers=dict(action.headers))
             case Hang(after_request_bytes=None):
                 await self._hang(request)
-            case Hang() | Delay() | DropAfter() | CutAnswer() | Corrupt() | None:
+            case Hang() | Delay() | DropAfter() | CutAnswer() | Corrupt() | Repeat() | None:
                 pass
         return await self._forward(request, action)
 
@@ -201,6 +208,12 @@ class FaultProxy:
         if answer.headers.get("Content-Length"):
             response.content_length = int(answer.headers["Content-Length"])
         await response.prepare(request)
+        if isinstance(action, Repeat):
+            body = await answer.read()
+            for _ in range(action.times):
+                await response.write(body)
+            await response.write_eof()
+            return response
         sent = 0
         async for chunk in answer.content.iter_chunked(_CHUNK):
             data = chunk

@@ -57,24 +57,41 @@ def export_one(found: Json, form: Format, *, show_secrets: bool = False) -> Expo
 
 
 def export_many(objects: Iterable[Json], form: Format, *, stem: str, show_secrets: bool = False) -> Export:
-    """Several objects, in their order: documents of one file, the items of a `List`, or the members of a tar."""
-    name = f"{stem}.{form}"
-    match form:
-        case Format.YAML:
-            parts = (b"---\n" + to_yaml(each, show_secrets=show_secrets) for each in objects)
-            return Export(name, _MEDIA[form], b"".join(parts))
-        case Format.JSON:
-            items = [cleaned(each, show_secrets=show_secrets) for each in objects]
-            return Export(name, _MEDIA[form], _json({"apiVersion": "v1", "kind": "List", "items": items}))
-        case Format.TAR:
-            return Export(
-                name, _MEDIA[form], _tar([(each, to_yaml(each, show_secrets=show_secrets)) for each in objects])
-            )
+    """Several objects as one file, in their order."""
+    bundle = Bundle(form, show_secrets=show_secrets)
+    for each in objects:
+        bundle.add(each)
+    return bundle.export(stem)
 
 
-def to_yaml(found: Json, *, show_secrets: bool = False) -> bytes:
-    """One document, without its mark."""
-    return _rendered(found, Format.YAML, show_secrets=show_secrets)
+class Bundle:
+    """Objects that become documents of one file, the items of a `List`, or the members of a tar.
+
+    Each is kept as the text that it becomes, which is a tenth of what it takes as an object.
+    """
+
+    def __init__(self, form: Format, *, show_secrets: bool = False) -> None:
+        self._form = form
+        self._text_form = Format.JSON if form is Format.JSON else Format.YAML
+        self._show_secrets = show_secrets
+        self._files: list[tuple[str, bytes]] = []
+        self.size_bytes = 0
+
+    def add(self, found: Json) -> None:
+        body = _rendered(found, self._text_form, show_secrets=self._show_secrets)
+        self._files.append((_member_name(found), body))
+        self.size_bytes += len(body)
+
+    def export(self, stem: str) -> Export:
+        bodies = [body for _, body in self._files]
+        match self._form:
+            case Format.YAML:
+                content = b"".join(b"---\n" + body for body in bodies)
+            case Format.JSON:
+                content = b'{"apiVersion": "v1", "kind": "List", "items": [\n' + b",\n".join(bodies) + b"]}\n"
+            case Format.TAR:
+                content = _tar(self._files)
+        return Export(f"{stem}.{self._form}", _MEDIA[self._form], content)
 
 
 def file_stem(found: Json) -> str:
@@ -129,18 +146,18 @@ def _json(content: object) -> bytes:
     return json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
-def _tar(files: Sequence[tuple[Json, bytes]]) -> bytes:
-    """Members `<namespace>/<kind>.<group>-<name>.yaml`: kinds of two groups may share a name."""
+def _tar(files: Sequence[tuple[str, bytes]]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for found, body in files:
-            member = tarfile.TarInfo(_member_name(found))
+        for name, body in files:
+            member = tarfile.TarInfo(name)
             member.size, member.mode = len(body), 0o600
             archive.addfile(member, io.BytesIO(body))
     return buffer.getvalue()
 
 
 def _member_name(found: Json) -> str:
+    """`<namespace>/<kind>.<group>-<name>.yaml`: kinds of two groups may share a name."""
     metadata = found.get("metadata") or {}
     group = str(found.get("apiVersion") or "").rpartition("/")[0]
     kind = ".".join(part for part in (str(found.get("kind") or "object").lower(), group) if part)

@@ -6,12 +6,12 @@ own server is away costs nothing but itself.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
 from ksnap.kube.connection import ERROR_BODY_LIMIT, ClusterConnection
+from ksnap.kube.paths import segment
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 # Which group wins where several have a kind of the same name (event, ingress): the core, then Kubernetes' own.
@@ -64,8 +64,8 @@ class ApiResource:
     def path(self, namespace: str = "", name: str = "") -> str:
         """Its objects' path."""
         base = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        within = f"/namespaces/{quote(namespace, safe='')}" if self.namespaced and namespace else ""
-        return f"{base}{within}/{self.plural}" + (f"/{quote(name, safe='')}" if name else "")
+        within = f"/namespaces/{segment(namespace)}" if self.namespaced and namespace else ""
+        return f"{base}{within}/{self.plural}" + (f"/{segment(name)}" if name else "")
 
 
 def find_resource(resources: list[ApiResource], word: str) -> ApiResource | None:

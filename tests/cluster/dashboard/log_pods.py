@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from dev.cluster.errors import CommandError
 from dev.cluster.info import ClusterInfo
+from tests.parties.server import RunningServer
 
 Pod = dict[str, Any]
 FOREVER = "sleep 100000"
@@ -52,3 +54,9 @@ def _holds(condition: Callable[[], object]) -> bool:
         return bool(condition())
     except CommandError:
         return False
+
+
+def peak_mib(server: RunningServer) -> float:
+    """The most memory that a server had so far."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -5,9 +5,16 @@ Each is served for the default cluster at /api/v1/..., and for a named one at /c
 
 from fastapi import APIRouter, FastAPI
 
-from ksnap.server.routes.dashboard import log_follow, logs, session
+from ksnap.server.routes.dashboard import exports, log_follow, logs, pod_files, session
 
-ROUTERS: tuple[APIRouter, ...] = (session.router, logs.router, logs.files, log_follow.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    session.router,
+    logs.router,
+    logs.files,
+    log_follow.router,
+    pod_files.router,
+    exports.router,
+)
 
 
 def include(app: FastAPI) -> None:
