@@ -111,6 +111,17 @@ class ServerSettings(BaseSettings):
     """The key of those tokens: 256 bytes in base64, as the Kubernetes Dashboard has it. None: made of the key that
     signs logins, so that servers which share that one share this one, too."""
 
+    system_banner: str = Field(default="", max_length=2000)
+    """A line that the dashboard's page shows to everyone, also before they log in. Empty: none."""
+
+    system_banner_severity: Literal["INFO", "WARNING", "ERROR"] = "INFO"
+    """How that line looks: its colour and its sign."""
+
+    dashboard_log_level: Literal["NONE", "INFO", "DEBUG"] = "NONE"
+    """Whether each request and answer on the dashboard's paths is logged as the Kubernetes Dashboard does it, with the
+    bodies that cannot hold a secret (INFO), or with all bodies, tokens and passwords too (DEBUG: for finding a fault,
+    never for long). NONE: the server's own line per request, which has no body and no query, is all."""
+
     # Jobs
 
     dump_timeout_s: float = Field(default=600.0, gt=0, le=86400)
@@ -178,11 +189,11 @@ class ServerSettings(BaseSettings):
 
     body_limit_bytes: int = Field(default=1 << 20, ge=1024)
     """Bytes that a request's body may have; the largest that makes sense, a kubeconfig with certificates, has some
-    tens of thousands."""
+    tens of thousands. On the dashboard's paths it is 3 MiB at least, as much as an API server takes for an object."""
 
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
-    """Networks whose `X-Forwarded-For` is believed. None by default: anyone could choose their own address
-    otherwise."""
+    """Networks whose `X-Forwarded-For` is believed, and in the dashboard's log also `X-Original-Forwarded-For` and
+    `X-Real-Ip`. None by default: anyone could choose their own address otherwise."""
 
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins (`https://host[:port]`) whose pages may call the API from a browser. None by default: our own page is

@@ -1,6 +1,7 @@
 """Who a caller is: asked of Kubernetes, for a token says what it likes."""
 
 from ksnap.dashboard.context import ClusterAsCaller
+from ksnap.errors import KsnapError
 
 SERVICE_ACCOUNT = "system:serviceaccount:"
 
@@ -23,3 +24,12 @@ async def who_is(at: ClusterAsCaller) -> dict[str, object]:
 async def check_token(at: ClusterAsCaller) -> None:
     """One `GET /version` with the caller's token: KubeRefusal (401) if it is not good."""
     await at.api.get("/version", what="version")
+
+
+async def refused(at: ClusterAsCaller, error: KsnapError) -> KsnapError:
+    """The error, for a caller that the cluster knows; KubeRefusal (401) is raised for any other.
+
+    For what is refused before the cluster was asked anything: strangers must not learn of its kinds that way.
+    """
+    await check_token(at)
+    return error

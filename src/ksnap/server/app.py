@@ -20,7 +20,9 @@ from ksnap.server.metrics import RequestMetrics
 from ksnap.server.middleware.admission import Admission, Standing
 from ksnap.server.middleware.body import BodyLimit
 from ksnap.server.middleware.context import RequestContext
+from ksnap.server.middleware.dashboard_log import DashboardLog
 from ksnap.server.middleware.unexpected import Unexpected
+from ksnap.server.proxies import TrustedProxies
 from ksnap.server.routes import dashboard, health, prometheus
 from ksnap.server.routes.snap import (
     checkpoint,
@@ -110,6 +112,9 @@ def _wrap(app: FastAPI, settings: ServerSettings) -> None:
     """The layers, from the innermost out."""
     app.add_middleware(Unexpected)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
+    if settings.dashboard_log_level != "NONE":
+        proxies = TrustedProxies(settings.trusted_proxies)
+        app.add_middleware(DashboardLog, level=settings.dashboard_log_level, proxies=proxies)
     app.add_middleware(Admission)
     if settings.allowed_origins:
         app.add_middleware(

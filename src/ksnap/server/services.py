@@ -29,7 +29,9 @@ from ksnap.configuration.registries import Registries
 from ksnap.configuration.signing import open_signing_key
 from ksnap.configuration.token_reviews import ClusterReviews
 from ksnap.dashboard.csrf import CsrfTokens
+from ksnap.dashboard.page_settings import PageSettings
 from ksnap.dashboard.service import Dashboard
+from ksnap.dashboard.writes.drains import Drains, open_drains
 from ksnap.errors import InvalidInput
 from ksnap.identity.agents import Agents
 from ksnap.identity.limits import Limits, MemoryCounters, SharedCounters
@@ -79,6 +81,8 @@ class Services:
     garbage: Collector
     dashboard: Dashboard
     csrf: CsrfTokens
+    drains: Drains
+    page_settings: PageSettings
 
 
 @asynccontextmanager
@@ -130,6 +134,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
         stack.push_async_callback(opened.retention.close)
         dashboard = Dashboard(clusters, connections, settings.default_cluster)
         stack.push_async_callback(dashboard.close)
+        drains = await stack.enter_async_context(open_drains(database, settings.resolved_server_id))
         yield Services(
             settings=settings,
             database=database,
@@ -163,6 +168,8 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
                 else tokens.derived_key("csrf", CSRF_KEY_BYTES),
                 required=not settings.disable_csrf,
             ),
+            drains=drains,
+            page_settings=PageSettings(database),
         )
 
 

@@ -5,15 +5,39 @@ Each is served for the default cluster at /api/v1/..., and for a named one at /c
 
 from fastapi import APIRouter, FastAPI
 
-from ksnap.server.routes.dashboard import exports, log_follow, logs, pod_files, session
+from ksnap.server.routes.dashboard import (
+    appdeployment,
+    creations,
+    exports,
+    log_follow,
+    logs,
+    nodes,
+    older_login,
+    page_settings,
+    pod_files,
+    raw,
+    rollouts,
+    scale,
+    session,
+)
 
+# The first that matches answers: paths that begin with a parameter come last.
 ROUTERS: tuple[APIRouter, ...] = (
     session.router,
+    older_login.router,
+    page_settings.older_router,
+    raw.reading,
+    raw.writing,
     logs.router,
     logs.files,
     log_follow.router,
     pod_files.router,
     exports.router,
+    scale.router,
+    appdeployment.router,
+    creations.router,
+    nodes.router,
+    rollouts.router,
 )
 
 
@@ -22,3 +46,4 @@ def include(app: FastAPI) -> None:
     for router in ROUTERS:
         app.include_router(router, prefix="/api/v1")
         app.include_router(router, prefix="/clusters/{cluster}/api/v1", include_in_schema=False)
+    app.include_router(page_settings.root_router)
