@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from ksnap.dashboard.context import ClusterAsCaller
 from ksnap.dashboard.export import Bundle, Export, Format
 from ksnap.errors import InvalidInput, TooLarge
-from ksnap.kube.discovery import api_resources, find_resource
 
 MOST_OBJECTS = 200
 # Of one file; an object has 1.5 MiB at most.
@@ -44,16 +43,11 @@ async def export_selection(
     at: ClusterAsCaller, chosen: Sequence[Chosen], form: Format, *, show_secrets: bool
 ) -> Export:
     """All of them, or the first one's refusal: a file never lacks one in silence."""
-    resources = await api_resources(at.api)
     bundle = Bundle(form, show_secrets=show_secrets)
     for each in chosen:
-        resource = find_resource(resources, each.kind)
-        if resource is None:
-            raise InvalidInput("The kind is not known", details=f"{each.kind[:80]!r} in cluster {at.cluster}")
-        if resource.namespaced and not each.namespace:
-            raise InvalidInput("The object is in a namespace: kind/namespace/name", details=f"object: {each.kind}")
-        path = resource.path(each.namespace, each.name)
-        bundle.add(await at.api.get(path, what=f"{each.kind} {each.namespace}/{each.name}"))
+        kind = await at.kinds.named(each.kind)
+        kind.check_scope(each.namespace)
+        bundle.add(await at.api.get(kind.path(each.namespace, each.name), what=kind.what(each.namespace, each.name)))
         if bundle.size_bytes > MOST_BYTES:
             details = f"at most {MOST_BYTES >> 20} MiB are exported"
             raise TooLarge("The selection is too large for one file", details=details)

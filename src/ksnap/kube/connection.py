@@ -155,6 +155,7 @@ class ClusterConnection:
             raise self._no_websocket(what) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise from_exception(error, self.name) from error
+        _lose_nothing_at_the_end(socket)
         async with socket:
             if socket.protocol is None:
                 raise self._no_websocket(what)
@@ -192,3 +193,15 @@ class ClusterConnection:
             return [("Authorization", f"Bearer {caller.token.get_secret_value()}"), *impersonation]
         authorization = await asyncio.to_thread(self._access.authorization.header)
         return [("Authorization", authorization), *impersonation] if authorization else impersonation
+
+
+def _lose_nothing_at_the_end(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """Let TLS hold back nothing while reading is paused for a slow reader.
+
+    uvloop drops what its TLS layer holds, up to 256 KiB, when the other side closes meanwhile: the end of a command's
+    output, and its exit code. To be deleted with https://github.com/MagicStack/uvloop/pull/661.
+    """
+    connection = socket._response.connection  # the WebSocket itself does not show its transport
+    limit = getattr(connection.transport if connection else None, "set_read_buffer_limits", None)
+    if limit is not None:
+        limit(high=1, low=0)

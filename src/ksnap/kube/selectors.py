@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ksnap.errors import InvalidInput
+
 NOTHING = "!a,a"
 """Selects no object: an absent selector selects none, where an empty one selects all."""
 
@@ -27,5 +29,7 @@ def _term(expression: Mapping[str, Any]) -> str:
             return f"{key} notin ({values})"
         case "Exists":
             return str(key)
-        case _:
+        case "DoesNotExist":
             return f"!{key}"
+        case other:
+            raise InvalidInput("The selector is not understood", details=f"operator {other}")

@@ -1,6 +1,7 @@
 """Somebody who follows a log, by server-sent events or a WebSocket, and a cluster behind a proxy that can fail."""
 
 import asyncio
+import base64
 import json
 import secrets
 import ssl
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import yaml
 
 from dev.cluster.info import ClusterInfo
 from tests.cluster.dashboard.client import Dashboard, configure
-from tests.cluster.test_agent import access_to
 from tests.parties.certificates import issue_certificate
 from tests.parties.fault_proxy import FaultProxy, fault_proxy
 from tests.parties.server import RunningServer
@@ -79,13 +80,19 @@ async def socket(
         yield opened
 
 
+def trust_in(cluster: ClusterInfo) -> ssl.SSLContext:
+    """Of the API server's certificate."""
+    kubeconfig = yaml.safe_load(cluster.kubeconfig.read_text())
+    authority = base64.b64decode(kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"])
+    return ssl.create_default_context(cadata=authority.decode())
+
+
 @asynccontextmanager
 async def behind_a_proxy(
     server: RunningServer, cluster: ClusterInfo, dashboard: Dashboard, folder: Path
 ) -> AsyncIterator[tuple[Dashboard, FaultProxy]]:
     """The same cluster once more, its API server behind a proxy."""
-    access = access_to(cluster)
-    trust = await asyncio.to_thread(lambda: ssl.create_default_context(cadata=access.ca_cert))
+    trust = await asyncio.to_thread(trust_in, cluster)
     certificate = await asyncio.to_thread(issue_certificate, folder)
     async with fault_proxy(cluster.api_server, tls=certificate, upstream_tls=trust) as proxy:
         fields = {"api_server_url": f"https://{proxy.host}", "token": "unused", "ca_cert": certificate.ca_pem}

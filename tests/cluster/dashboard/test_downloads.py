@@ -182,6 +182,21 @@ async def test_kubectl_reads_an_export_as_it_was(reader: Dashboard, kubectl: Kub
     assert read["data"] == NASTY == kubectl.get(room, "configmap", "nasty")["data"]
 
 
+async def test_one_object_as_a_file(reader: Dashboard, room: str) -> None:
+    path = f"/_raw/pod/namespace/{room}/name/web"
+    plain = (await reader.get(path)).body
+    assert "managedFields" in plain["metadata"]
+    del plain["metadata"]["managedFields"]
+    for form, read in (("yaml", yaml.safe_load), ("json", json.loads)):
+        answer = await reader.get(path, export=form)
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="pod-web.{form}"'
+        assert read(answer.text) == plain
+    secret = await reader.get(f"/_raw/secret/namespace/{room}/name/key", export="yaml")
+    assert "aHVzaA" not in secret.text
+    assert (await reader.get(path, export="tar")).status == 400
+
+
 async def test_a_selection_in_each_form(reader: Dashboard, room: str) -> None:
     chosen = [f"configmap/{room}/nasty", f"Pod/{room}/web", f"secret/{room}/key"]
     _, documents = await _export(reader, object=chosen, export="yaml")
@@ -207,7 +222,7 @@ async def test_selections_that_cannot_be_exported(reader: Dashboard, room: str) 
     for chosen, status in (
         (f"pod/{room}/none", 404),
         (f"service/{room}/x", 403),
-        ("unheard-of/x", 400),
+        ("unheard-of/x", 404),
         ("pod/web", 400),
         ("pod", 400),
         (f"pod/{room}/..", 400),

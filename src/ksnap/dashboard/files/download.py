@@ -8,8 +8,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-import structlog
-
 from ksnap.dashboard.context import ClusterAsCaller
 from ksnap.dashboard.files.outcome import WORDS_LIMIT, problem
 from ksnap.dashboard.files.paths import WantedPath
@@ -19,8 +17,6 @@ from ksnap.kube.exec import ExecStream, open_exec
 from ksnap.kube.exec_frames import STATUS_LIMIT, Channel, Data, Ending, Tail, parse_status
 from ksnap.kube.failures import ClusterUnreachable
 
-_log = structlog.get_logger(__name__)
-
 
 @asynccontextmanager
 async def open_tar(
@@ -28,7 +24,6 @@ async def open_tar(
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """The tar's pieces."""
     where = f"container {container} of pod {namespace}/{pod}"
-    _log.info("pod_file_read", cluster=at.cluster, namespace=namespace, pod=pod, container=container)
     async with open_exec(at.api, namespace, pod, container, wanted.argv) as stream:
         running = _RunningTar(stream, wanted, f"{where} in cluster {at.cluster}")
         async with aclosing(running.pieces()) as pieces:

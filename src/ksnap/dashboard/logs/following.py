@@ -20,7 +20,7 @@ from ksnap.dashboard.logs.query import MOST_LINES, is_true, since_time_in, tail_
 from ksnap.dashboard.logs.tail import Tail
 from ksnap.errors import InvalidInput, KsnapError
 from ksnap.kube.failures import KubeRefusal
-from ksnap.kube.logs import LogOptions, LogSilent, open_log
+from ksnap.kube.logs import LogOptions, LogSilent, open_log, pieces_of
 from ksnap.kube.pods import get_pod
 
 ALL = "*"
@@ -192,7 +192,7 @@ class _Source:
         options = self.query.options(self.container, self.place)
         async with open_log(self.at.api, self.namespace, self.pod, options, silence_s=SILENCE_S) as stream:
             self.opened.set()
-            async for chunk in stream.iter_any():
+            async for chunk in pieces_of(stream):
                 await self._give(tail.feed(chunk), tail)
             await self._give(tail.finish(), tail)
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ksnap.dashboard.api_kinds import Kinds
 from ksnap.kube.connection import ClusterConnection, Json
-from ksnap.kube.discovery import ApiResource, find_resource
 from ksnap.kube.selectors import NOTHING
 
 # Deeper chains of owners are not known: pod, job, cronjob, and an operator's two or three.
@@ -41,7 +41,7 @@ class Climb:
 
     api: ClusterConnection
     namespace: str
-    resources: list[ApiResource]
+    kinds: Kinds
     target: str
     _owners: dict[tuple[str, str], dict[str, list[Json]]] = field(default_factory=dict)
 
@@ -57,15 +57,14 @@ class Climb:
     async def _above(self, reference: Json) -> list[Json]:
         """The owners of an owner; none where its kind is not known, or it is gone."""
         group = str(reference["apiVersion"]).rpartition("/")[0]
-        kind = str(reference["kind"]).lower()
+        kind = str(reference["kind"])
         if (group, kind) not in self._owners:
             self._owners[group, kind] = await self._owners_of(group, kind)
         return self._owners[group, kind].get(reference["uid"], [])
 
     async def _owners_of(self, group: str, kind: str) -> dict[str, list[Json]]:
-        same_group = [each for each in self.resources if each.group == group and each.namespaced]
-        resource = find_resource(same_group, kind)
-        if resource is None:
+        known = self.kinds.of(group, kind)
+        if known is None or not known.namespaced:
             return {}
-        found = await list_selected(self.api, resource.path(self.namespace))
+        found = await list_selected(self.api, known.path(self.namespace))
         return {uid_of(each): each["metadata"].get("ownerReferences") or [] for each in found}

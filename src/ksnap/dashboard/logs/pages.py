@@ -1,5 +1,6 @@
 """A page of a container's log, as the Dashboard shows it (contract, sections 11.1 to 11.3)."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,9 +64,16 @@ async def log_page(at: ClusterAsCaller, namespace: str, pod: str, container: str
     The right to the log alone is enough for a container that is named.
     """
     container = container or await first_container(at, namespace, pod)
-    read = await _read(at, namespace, pod, container, query)
-    # After the log, which it adds nothing to: whoever may not see the pod does not learn this.
-    is_init = await _is_init_container(at, namespace, pod, container)
+    # The second is quicker than the first, and may be refused: whoever may not see the pod does not learn this.
+    read, is_init = await asyncio.gather(
+        _read(at, namespace, pod, container, query),
+        _is_init_container(at, namespace, pod, container),
+        return_exceptions=True,
+    )
+    if isinstance(read, BaseException):
+        raise read
+    if isinstance(is_init, BaseException):
+        raise is_init
     return page_of(read, query.selection, pod=pod, container=container, is_init=is_init)
 
 

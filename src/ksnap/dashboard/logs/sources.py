@@ -9,17 +9,17 @@ from typing import Any
 
 import msgspec
 
+from ksnap.dashboard.api_kinds import Kind
 from ksnap.dashboard.context import ClusterAsCaller
 from ksnap.dashboard.logs.owners import Climb, controlled, list_selected, uid_of
 from ksnap.dashboard.logs.pages import container_names
-from ksnap.errors import InvalidInput
+from ksnap.errors import InvalidInput, NotFound
 from ksnap.kube.connection import ClusterConnection, Json
-from ksnap.kube.discovery import ApiResource, api_resources, find_resource
 from ksnap.kube.pods import get_pod, pods_path
 from ksnap.kube.selectors import label_selector
 
 _WORKLOADS = {
-    kind: ApiResource(group, "v1", f"{kind}s", kind, namespaced=True)
+    kind: Kind(group, ("v1",), kind, f"{kind}s", namespaced=True)
     for group, kinds in {
         "apps": ("deployment", "replicaset", "daemonset", "statefulset"),
         "batch": ("job", "cronjob"),
@@ -49,7 +49,7 @@ async def log_sources(at: ClusterAsCaller, namespace: str, name: str, kind: str)
         pod = await get_pod(at.api, namespace, name)
         return _sources(pod.get("spec"), [pod])
     if kind not in _WORKLOADS:
-        return await _of_custom(at.api, namespace, name, kind)
+        return await _of_custom(at, namespace, name, kind)
     owner = await at.api.get(_WORKLOADS[kind].path(namespace, name), what=what)
     spec = owner.get("spec") or {}
     match kind:
@@ -98,23 +98,30 @@ async def _pods_of_cronjob(api: ClusterConnection, namespace: str, cronjob: Json
 # Owners of kinds that are not in the table
 
 
-async def _of_custom(api: ClusterConnection, namespace: str, name: str, kind: str) -> LogSources:
-    resources = await api_resources(api)
-    resource = find_resource(resources, kind)
-    if resource is None or not resource.namespaced:
-        raise InvalidInput(
-            "The resource type is not known",
-            details=f"{kind[:80]!r} in cluster {api.name}",
-            hint=f"Allowed are pod, {', '.join(_WORKLOADS)}, and the kind of any owner of pods",
-        )
-    owner = await api.get(resource.path(namespace, name), what=f"{kind} {namespace}/{name}")
-    candidates = await list_selected(api, pods_path(namespace), _selector_of_custom(owner))
-    climb = Climb(api, namespace, resources, uid_of(owner))
+async def _of_custom(at: ClusterAsCaller, namespace: str, name: str, word: str) -> LogSources:
+    known = await _known_kind(at, word)
+    owner = await at.api.get(known.path(namespace, name), what=known.what(namespace, name))
+    candidates = await list_selected(at.api, pods_path(namespace), _selector_of_custom(owner))
+    climb = Climb(at.api, namespace, await at.kinds.all(), uid_of(owner))
     pods = [each for each in candidates if await climb.reaches(each)]
     template = ((owner.get("spec") or {}).get("template") or {}).get("spec")
     if isinstance(template, dict) and template.get("containers"):
         return _sources(template, pods)
     return _of_pods(pods)
+
+
+async def _known_kind(at: ClusterAsCaller, word: str) -> Kind:
+    try:
+        known = await at.kinds.named(word)
+    except NotFound:
+        known = None
+    if known is None or not known.namespaced:
+        raise InvalidInput(
+            "The resource type is not known",
+            details=f"{word[:80]!r} in cluster {at.cluster}",
+            hint=f"Allowed are pod, {', '.join(_WORKLOADS)}, and the kind of any owner of pods",
+        )
+    return known
 
 
 def _selector_of_custom(owner: Json) -> str:

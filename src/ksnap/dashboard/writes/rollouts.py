@@ -6,8 +6,9 @@ from typing import Any
 from ksnap.dashboard.api_kinds import Kind
 from ksnap.dashboard.context import ClusterAsCaller
 from ksnap.dashboard.writes.known_kinds import DEPLOYMENT, REPLICA_SET
-from ksnap.errors import Conflict, InvalidInput, NotFound
+from ksnap.errors import Conflict, NotFound
 from ksnap.kube.connection import Json
+from ksnap.kube.selectors import label_selector
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 REVISION = "deployment.kubernetes.io/revision"
@@ -70,23 +71,6 @@ async def _replica_set(at: ClusterAsCaller, deployment: Json, revision: str) -> 
 def is_controlled_by(found: Json, uid: str) -> bool:
     owners = found["metadata"].get("ownerReferences") or []
     return any(each.get("controller") and each["uid"] == uid for each in owners)
-
-
-def label_selector(selector: Json) -> str:
-    """A LabelSelector as a query's text (Kubernetes, "Labels and selectors")."""
-    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    for each in selector.get("matchExpressions") or []:
-        values = ",".join(each.get("values") or [])
-        match each["operator"]:
-            case "In" | "NotIn":
-                parts.append(f"{each['key']} {each['operator'].lower()} ({values})")
-            case "Exists":
-                parts.append(each["key"])
-            case "DoesNotExist":
-                parts.append(f"!{each['key']}")
-            case other:
-                raise InvalidInput("The selector is not understood", details=f"operator {other}")
-    return ",".join(parts)
 
 
 def _template(replica_set: Json) -> Json:

@@ -8,7 +8,6 @@ import pytest
 
 from ksnap.dashboard.writes.create import DOCKERCFG, DOCKERCONFIGJSON, manual_job, pull_secret_form
 from ksnap.dashboard.writes.deployment_spec import AppSpec, PortMapping, deployment_of, service_of
-from ksnap.dashboard.writes.rollouts import label_selector
 from ksnap.errors import InvalidInput
 
 APP = AppSpec(name="web", namespace="ns", image="nginx", replicas=2)
@@ -57,14 +56,3 @@ def test_the_form_of_a_pull_secret() -> None:
     for wrong in ("", "é", "a" * 3, base64.b64encode(b"[]").decode()):
         with pytest.raises(InvalidInput):
             pull_secret_form(wrong)
-
-
-def test_selectors_as_text() -> None:
-    expressions = [
-        {"key": "a", "operator": "In", "values": ["1", "2"]},
-        {"key": "b", "operator": "NotIn", "values": ["3"]},
-        {"key": "c", "operator": "Exists"},
-        {"key": "d", "operator": "DoesNotExist"},
-    ]
-    selector = {"matchLabels": {"x": "y"}, "matchExpressions": expressions}
-    assert label_selector(selector) == "x=y,a in (1,2),b notin (3),c,!d"

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from ksnap.dashboard.logs.pages import log_page
 from ksnap.dashboard.logs.query import FileQuery, file_query, page_query
 from ksnap.dashboard.logs.sources import log_sources
-from ksnap.kube.logs import LogOptions, open_log
+from ksnap.kube.logs import LogOptions, open_log, pieces_of
 from ksnap.server.answers import json_answer
 from ksnap.server.file_answer import StreamedFile
 from ksnap.server.routes.dashboard.container_path import InContainer
@@ -109,7 +109,7 @@ async def _opened(
 )
 async def file(of: InContainer, stream: Annotated[aiohttp.StreamReader, Depends(_opened)]) -> Response:
     return StreamedFile(
-        stream.iter_any(), name=f"logs-from-{of.container}-in-{of.pod}.log", media_type="text/plain; charset=utf-8"
+        pieces_of(stream), name=f"logs-from-{of.container}-in-{of.pod}.log", media_type="text/plain; charset=utf-8"
     )
 
 

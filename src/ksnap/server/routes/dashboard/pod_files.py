@@ -1,9 +1,11 @@
 """`/pod/{namespace}/{pod}/file/{container}?path=...` (ours): a file or folder of a container as a tar.
 
-It asks for the right to exec, which it uses; the container must have a `tar`, as for `kubectl cp`.
+It asks for the right to exec, which it uses; the container must have a `tar`, as for `kubectl cp`. The trail has a
+line of it.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -14,6 +16,7 @@ from ksnap.server.file_answer import StreamedFile
 from ksnap.server.routes.dashboard.container_path import InContainer
 from ksnap.server.routes.dashboard.context import AsCaller
 from ksnap.server.routes.dashboard.route import TextRoute
+from ksnap.server.routes.dashboard.trail import InTrail
 
 router = APIRouter(tags=["dashboard"], route_class=TextRoute)
 TAR = "application/x-tar"
@@ -28,9 +31,12 @@ def _wanted(
 Wanted = Annotated[WantedPath, Depends(_wanted)]
 
 
-async def _opened(at: AsCaller, of: InContainer, wanted: Wanted) -> AsyncIterator[AsyncIterator[bytes]]:
+async def _opened(at: AsCaller, of: InContainer, wanted: Wanted, trail: InTrail) -> AsyncIterator[AsyncIterator[bytes]]:
     """The tar, read for as long as it is being sent; what fails at once is an answer of its own."""
-    async with open_tar(at, of.namespace, of.pod, of.container, wanted) as pieces:
+    async with AsyncExitStack() as stack:
+        async with trail.line(at, "pod_file_downloaded", f"container {of.container} of pod {of.namespace}/{of.pod}"):
+            opened = open_tar(at, of.namespace, of.pod, of.container, wanted)
+            pieces = await stack.enter_async_context(opened)
         yield pieces
 
 

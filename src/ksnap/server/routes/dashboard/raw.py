@@ -8,6 +8,7 @@ from ksnap.dashboard.writes import raw
 from ksnap.dashboard.writes.raw import Propagation
 from ksnap.server.answers import json_answer
 from ksnap.server.routes.dashboard.context import AsCaller
+from ksnap.server.routes.dashboard.exporting import AsExport
 from ksnap.server.routes.dashboard.route import DashboardRoute, TextRoute
 from ksnap.server.routes.dashboard.targets import Target
 from ksnap.server.routes.dashboard.trail import InTrail
@@ -19,8 +20,9 @@ IN_NAMESPACE, OF_CLUSTER = "/_raw/{kind}/namespace/{namespace}/name/{name}", "/_
 
 @reading.get(IN_NAMESPACE, summary="One object, whole")
 @reading.get(OF_CLUSTER, summary="One object of no namespace, whole")
-async def read(at: AsCaller, target: Target) -> Response:
-    return json_answer(await raw.read(at, target))
+async def read(at: AsCaller, target: Target, export: AsExport) -> Response:
+    found = await raw.read(at, target)
+    return export.one(found) if export.wanted else json_answer(found)
 
 
 @writing.put(IN_NAMESPACE, summary="Change an object", status_code=204)
