@@ -10,7 +10,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from pydantic import SecretStr
@@ -233,17 +233,17 @@ async def test_a_watch_that_breaks_off_is_resumed_without_a_list(open_cache: Ope
 async def test_many_changes_over_a_line_that_breaks_again_and_again(open_cache: Open, kubectl: Kubectl) -> None:
     """In the end the cache holds what the API server holds, version by version, and the feed told how it came to it."""
     async with open_cache() as watched:
-        for size in (900, 5_000, 17_000, 40_000):
+        for size in (900, 5_000, 12_000, 20_000):
             watched.proxy.add(Fault("GET", WATCH, CutAnswer(size)))
         told: dict[str, str] = {}
         cache = await watched.ready()
         room = watched.namespace
         with cache.subscribe() as reader:
-            names = [f"many-{number}" for number in range(60)]
+            names = [f"many-{number}" for number in range(30)]
             await asyncio.to_thread(create, kubectl, room, *names)
-            await asyncio.to_thread(kubectl, "-n", room, "label", "configmap", *names[:40], "color=red")
-            await asyncio.to_thread(delete, kubectl, room, *names[20:50])
-            await asyncio.to_thread(create, kubectl, room, *names[30:40])
+            await asyncio.to_thread(kubectl, "-n", room, "label", "configmap", *names[:20], "color=red")
+            await asyncio.to_thread(delete, kubectl, room, *names[10:25])
+            await asyncio.to_thread(create, kubectl, room, *names[15:20])
             listed = json.loads(await asyncio.to_thread(kubectl, "-n", room, "get", "configmaps", "-o", "json"))[
                 "items"
             ]
@@ -345,6 +345,24 @@ async def test_fresh_is_as_of_now(open_cache: Open, kubectl: Kubectl) -> None:
         delete(kubectl, watched.namespace, "new-0")
         await cache.fresh()
         assert "new-0" not in names_in(cache, watched.namespace)
+
+
+async def test_a_changed_configuration_ends_what_went_by_the_old_one(open_cache: Open) -> None:
+    async with open_cache() as watched:
+        former = await watched.ready()
+        config = replace(watched.connection.config, timeout_s=11)
+        changed = await ClusterConnection.open(config)
+        try:
+            with former.subscribe() as reader:
+                assert await watched.caches.ready(changed, CONFIG_MAPS) is not former
+                with pytest.raises(Unavailable):
+                    await reader.next()
+            with pytest.raises(Unavailable):
+                await former.ready()
+            assert watched.caches.running == {"watched": 1}
+        finally:
+            watched.caches.drop("watched")
+            await changed.close()
 
 
 async def test_idle_caches_end(open_cache: Open) -> None:
