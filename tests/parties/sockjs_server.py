@@ -122,6 +122,7 @@ SERVICES: dict[str, tuple[Handler, SockJsOptions]] = {
     "opening": (opening, SUITE),
     "closing": (closing, SUITE),
     "few": (watched, replace(SUITE, sessions_limit=2)),
+    "few_each": (watched, replace(SUITE, address_limit=2)),
     "elsewhere": (echo, replace(SUITE, client_library_url="https://cdn.example/sockjs.js?a=1&b=2")),
 }
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from tests.sockjs.client import Server, eventually, fresh, said
+from tests.sockjs.client import Server, Service, eventually, fresh, said
 
 # What the kernel may keep of an answer, at both ends of it: its buffers grow to some megabytes.
 KERNEL_BYTES = 16 << 20
@@ -105,6 +105,16 @@ class TestApplications:
         assert (await server.opening.post(f"{path}/xhr?b=2")).text == 'a["127.0.0.1 a=%20 tester","bye"]\n'
         assert (await server.opening.post(f"{path}/xhr")).text == 'c[1000,"Normal closure"]\n'
 
+    async def test_empty_messages_are_not_for_free(self, server: Server) -> None:
+        path = fresh()
+        async with server.deaf.streaming(path) as stream:
+            await stream.expect('o\na["still here"]\n')
+            assert (await server.deaf.post(f"{path}/xhr_send", '["",""]')).status == 204
+            waiting = asyncio.create_task(server.deaf.post(f"{path}/xhr_send", '[""]'))
+            await stream.expect('a["still here"]\n')
+            stream.abort()
+            assert (await waiting).status in {204, 404}
+
     async def test_bodies_have_a_limit(self, server: Server) -> None:
         path = await server.echo.opened()
         assert (await server.echo.post(f"{path}/xhr_send", f'["{"x" * (1 << 20)}"]')).status == 413
@@ -114,19 +124,22 @@ class TestApplications:
 
 
 class TestManySessions:
-    async def test_there_are_only_so_many(self, server: Server) -> None:
-        async with server.few.streaming(fresh()) as first, server.few.socket(fresh()) as second:
+    @pytest.mark.parametrize("name", ["few", "few_each"])
+    async def test_there_are_only_so_many(self, server: Server, name: str) -> None:
+        """In all, or of one address."""
+        few = Service(server.session, name)
+        async with few.streaming(fresh()) as first, few.socket(fresh()) as second:
             await first.expect("o\n")
             assert await said(second) == "o"
-            assert (await server.few.post(f"{fresh()}/xhr")).status == 503
+            assert (await few.post(f"{fresh()}/xhr")).status == 503
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-                async with server.few.socket(fresh()):
+                async with few.socket(fresh()):
                     pass
             assert refused.value.status == 503
             await second.close()
 
             async def is_there_room() -> bool:
-                return (await server.few.post(f"{fresh()}/xhr")).status == 200
+                return (await few.post(f"{fresh()}/xhr")).status == 200
 
             await eventually(is_there_room)
 

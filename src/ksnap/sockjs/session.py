@@ -188,6 +188,10 @@ class Session:
         self._deadline = now + self._limits.disconnect_delay_s
 
 
+_EACH_BYTES = 64
+"""What a message weighs beside its text: empty ones, of which a body holds hundreds of thousands, are not for free."""
+
+
 class _Box:
     """Messages that wait, and what they weigh together."""
 
@@ -200,11 +204,11 @@ class _Box:
 
     def put(self, message: str) -> None:
         self._messages.append(message)
-        self.bytes += size_bytes(message)
+        self.bytes += _EACH_BYTES + size_bytes(message)
 
     def take_first(self) -> str:
         message = self._messages.popleft()
-        self.bytes -= size_bytes(message)
+        self.bytes -= _EACH_BYTES + size_bytes(message)
         return message
 
     def take_all(self) -> tuple[str, ...]:

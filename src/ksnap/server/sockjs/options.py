@@ -41,6 +41,9 @@ class SockJsOptions:
     sessions_limit: int = 1000
     """Sessions at a time, whose clients may be anybody; more are refused (503)."""
 
+    address_limit: int = 200
+    """Sessions at a time of one address: those of all who come through one proxy, if it is not trusted to tell."""
+
     patience_s: float = 90.0
     """A receiver over HTTP that takes nothing for so long is given up. Of a WebSocket the server's pings find out."""
 

@@ -40,7 +40,7 @@ class Sessions:
 
     def open(self, opening: Opening, session_id: str | None = None) -> LiveSession:
         """A new session, to be found by its id if it has one; Unavailable if there are too many."""
-        if self._ending or len(self._tasks) >= self._options.sessions_limit:
+        if self._ending or not self._has_room(opening.address):
             raise Unavailable("No further session can be opened", hint="Try again later")
         session = LiveSession(opening, self._limits, lambda: self._forget(session_id, session))
         if session_id is not None:
@@ -49,6 +49,10 @@ class Sessions:
         self._tasks[task] = session
         task.add_done_callback(self._tasks.pop)
         return session
+
+    def _has_room(self, address: str) -> bool:
+        of_address = sum(each.address == address for each in self._tasks.values())
+        return len(self._tasks) < self._options.sessions_limit and of_address < self._options.address_limit
 
     async def end(self, within_s: float) -> None:
         """Tell all that it is over, give their applications so long to end, and cancel the rest."""
