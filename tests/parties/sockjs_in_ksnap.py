@@ -14,8 +14,10 @@ def main() -> None:
     configure_logs(settings.log_level, settings.log_format)
     app = create_app(settings)
     options = SockJsOptions(origins=settings.allowed_origins, farewell=(5, "Session closed by server"))
+    former = list(app.router.routes)
     mount_sockjs(app, f"{SOCKJS}/opening", opening, options)
     mount_sockjs(app, SOCKJS, watched, options)
+    app.router.routes[:] = [*app.router.routes[len(former) :], *former]  # before the terminal's own
     serve(app, settings)
 
 

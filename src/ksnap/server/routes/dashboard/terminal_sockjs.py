@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 
+from ksnap.dashboard.terminal.closing import SHUTDOWN
 from ksnap.server.paths import SOCKJS
 from ksnap.server.services import Services
 from ksnap.server.sockjs import SockJsConnection, SockJsOptions, mount_sockjs
@@ -15,4 +16,5 @@ def mount(app: FastAPI, settings: ServerSettings) -> None:
         services: Services = app.state.services
         await services.terminals.sessions.handle(connection)
 
-    mount_sockjs(app, SOCKJS, terminal, SockJsOptions(origins=settings.allowed_origins))
+    farewell = (SHUTDOWN.code, SHUTDOWN.reason)  # to those who have not bound a session yet
+    mount_sockjs(app, SOCKJS, terminal, SockJsOptions(origins=settings.allowed_origins, farewell=farewell))
