@@ -295,8 +295,7 @@ class ServerSettings(BaseSettings):
     def _networks(cls, value: object) -> object:
         return tuple(ip_network(each, strict=False) for each in _split(value)) if isinstance(value, str) else value
 
-    @field_validator("allowed_origins", "prometheus_urls", mode="before")
-    @field_validator("allowed_origins", "terminal_shells", mode="before")
+    @field_validator("allowed_origins", "prometheus_urls", "terminal_shells", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
         return _split(value) if isinstance(value, str) else value
