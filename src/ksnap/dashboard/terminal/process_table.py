@@ -15,10 +15,10 @@ TICKS_PER_S = 100
 MARGIN_S = 0.05
 
 LISTING = (
-    'read -r self < /proc/self/stat && echo "$self" && '
-    'for each in /proc/[0-9]*/stat; do read -r line < "$each" && echo "$line"; done 2> /dev/null; exit 0'
+    'for each in /proc/[0-9]*/stat; do read -r line < "$each" && echo "$line"; done 2> /dev/null; '
+    'read -r line < /proc/self/stat && echo "$line"'
 )
-"""For any POSIX shell, with no other program. The first line is the shell's own."""
+"""For any POSIX shell, with no other program. The last line is the shell's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def terminal_holders(lines: Sequence[str], *, began: Moment, listed: Moment) -> 
     found = [process for process in map(parse, lines) if process is not None]
     if not found:
         return []
-    lister, others = found[0], found[1:]
+    others, lister = found[:-1], found[-1]
     least_s = listed.after_s - began.before_s - MARGIN_S
     most_s = listed.before_s - began.after_s + MARGIN_S
     leaders = [

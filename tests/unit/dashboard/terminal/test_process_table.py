@@ -25,7 +25,6 @@ BEGAN = Moment(100.0, 100.1)
 
 def test_the_session_that_began_then_with_its_foreground() -> None:
     lines = [
-        LISTER,
         FIRST,
         line(7, fg=9, at_s=1000.0),
         line(8, parent=7, session=7, at_s=1010.0),  # in the background
@@ -34,13 +33,14 @@ def test_the_session_that_began_then_with_its_foreground() -> None:
         line(20, fg=20, at_s=1030.0),  # another terminal
         line(21, tty=0, at_s=1000.0),  # no terminal
         line(22, parent=1, at_s=1000.0),  # not from outside
-        line(90, tty=0, at_s=1060.0),
+        LISTER,
+        LISTER,
     ]
     assert terminal_holders(lines, began=BEGAN, listed=LISTED) == [7, 9, 10]
 
 
 def test_a_shell_at_its_prompt_is_alone() -> None:
-    assert terminal_holders([LISTER, line(7, at_s=1000.0)], began=BEGAN, listed=LISTED) == [7]
+    assert terminal_holders([line(7, at_s=1000.0), LISTER], began=BEGAN, listed=LISTED) == [7]
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,10 @@ def test_a_shell_at_its_prompt_is_alone() -> None:
         [],
         ["nonsense"],
         [LISTER],
-        [LISTER, line(7, at_s=990.0)],
-        [LISTER, line(7, at_s=1010.0)],
-        [LISTER, line(7, at_s=1000.0), line(8, at_s=1000.02)],  # which of the two?
-        [LISTER, line(1, at_s=1000.0)],  # a container's own first process is nobody's session
+        [line(7, at_s=990.0), LISTER],
+        [line(7, at_s=1010.0), LISTER],
+        [line(7, at_s=1000.0), line(8, at_s=1000.02), LISTER],  # which of the two?
+        [line(1, at_s=1000.0), LISTER],  # a container's own first process is nobody's session
     ],
 )
 def test_nothing_where_it_is_not_sure(lines: list[str]) -> None:
