@@ -1,11 +1,11 @@
 """Logs of real containers, followed while they are written."""
 
 import asyncio
-import base64
 import json
 import secrets
 import socket as sockets
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ import pytest
 
 from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
-from tests.cluster.dashboard.client import Dashboard, account, configure, rule
+from tests.cluster.dashboard.client import Dashboard, account, rule
 from tests.cluster.dashboard.log_followers import LIMIT_S, Events, behind_a_proxy, events, socket
 from tests.cluster.dashboard.log_pods import FOREVER, container, pod, until
 from tests.cluster.namespaces import own_namespace
 from tests.parties.fault_proxy import CutAnswer, Fault
-from tests.parties.server import RunningServer, running_server
+from tests.parties.server import RunningServer
 
 ECHO = "echo begin > /said; exec tail -f /said"
 """Logs what is written to a file. Busybox' tail looks once a second."""
@@ -147,6 +147,24 @@ async def test_what_is_not_valid(reader: Dashboard, logs: str) -> None:
         assert (await reader.get(f"/log/follow/{logs}/echo/app", **given)).status == 400, given
 
 
+async def test_one_caller_has_so_many_connections(reader: Dashboard, logs: str) -> None:
+    path = f"{logs}/echo/side"
+    async with AsyncExitStack() as stack:
+        for _ in range(20):
+            await stack.enter_async_context(socket(reader, path))
+        async with asyncio.timeout(LIMIT_S):
+            while (refused := await _status(reader, path)) == 200:
+                await asyncio.sleep(0.2)  # the last ones are not there yet
+        assert refused == 429
+
+
+async def _status(reader: Dashboard, path: str) -> int:
+    """Of a follower who looks at the answer's head alone."""
+    url = f"{reader.url}{reader.prefix}/log/follow/{path}"
+    async with reader.session.get(url, headers=reader.headers) as answer:
+        return answer.status
+
+
 async def test_a_right_or_a_login_that_is_taken_away_ends_it(
     dashboard: Dashboard, dashboard_server: RunningServer, kubectl: Kubectl, logs: str
 ) -> None:
@@ -205,24 +223,24 @@ async def test_a_cluster_that_is_lost_is_told(
             assert await again.lines(1) == [str(count + 1)]
 
 
-async def test_one_who_does_not_read_is_dropped(cluster: ClusterInfo, token: str, logs: str, tmp_path: Path) -> None:
-    access = {
-        "api_server_url": cluster.api_server,
-        "kubeconfig_content": base64.b64encode(cluster.kubeconfig.read_bytes()).decode(),
-    }
-    with running_server(tmp_path / "data", {"KSNAP_PROGRESS_PATIENCE_S": "1"}) as server:
-        configure(server, "dev", **access)
-        connector = aiohttp.TCPConnector(socket_factory=_narrow)
-        async with aiohttp.ClientSession(connector=connector) as session:
-            sleeper = Dashboard(session, server.url, token)
-            query = {"sinceTime": "2000-01-01T00:00:00Z"}
-            async with socket(sleeper, f"{logs}/chatty/app", query) as opened:
-                await _logged(server, '"slow_reader_dropped"')
-                lines = 0
-                while (message := await opened.receive(timeout=LIMIT_S)).type is aiohttp.WSMsgType.TEXT:
-                    lines += len(json.loads(message.data)["logs"])
-                assert lines < MANY
-                assert opened.close_code == 1013
+async def test_one_who_does_not_read_is_dropped(dashboard_server: RunningServer, token: str, logs: str) -> None:
+    """And hears why, once it reads again."""
+    before = _dropped(dashboard_server)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=_narrow)) as session:
+        sleeper = Dashboard(session, dashboard_server.url, token)
+        query = {"sinceTime": "2000-01-01T00:00:00Z"}
+        async with socket(sleeper, f"{logs}/chatty/app", query) as opened, asyncio.timeout(LIMIT_S):
+            while _dropped(dashboard_server) == before:  # noqa: ASYNC110 - a process
+                await asyncio.sleep(0.2)
+            lines = 0
+            while (message := await opened.receive()).type is aiohttp.WSMsgType.TEXT:
+                lines += len(json.loads(message.data)["logs"])
+            assert lines < MANY
+            assert opened.close_code == 1013
+
+
+def _dropped(server: RunningServer) -> int:
+    return sum('"slow_reader_dropped"' in line for line in server.log)
 
 
 def _narrow(address: Any) -> sockets.socket:
@@ -230,9 +248,3 @@ def _narrow(address: Any) -> sockets.socket:
     opened = sockets.socket(address[0], address[1], address[2])
     opened.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 256 * 1024)
     return opened
-
-
-async def _logged(server: RunningServer, text: str) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not any(text in line for line in server.log):  # noqa: ASYNC110 - a process
-            await asyncio.sleep(0.1)
