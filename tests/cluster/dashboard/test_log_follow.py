@@ -1,26 +1,29 @@
 """Logs of real containers, followed while they are written."""
 
 import asyncio
-import base64
 import json
+import secrets
+import socket as sockets
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
 from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
-from tests.cluster.dashboard.client import Dashboard, account, configure, open_dashboard, rule
-from tests.cluster.dashboard.log_followers import LIMIT_S, behind_a_proxy, events, socket
+from tests.cluster.dashboard.client import Dashboard, account, rule
+from tests.cluster.dashboard.log_followers import LIMIT_S, Events, behind_a_proxy, events, socket
 from tests.cluster.dashboard.log_pods import FOREVER, container, pod, until
 from tests.cluster.namespaces import own_namespace
 from tests.parties.fault_proxy import CutAnswer, Fault
-from tests.parties.server import RunningServer, running_server
+from tests.parties.server import RunningServer
 
 ECHO = "echo begin > /said; exec tail -f /said"
 """Logs what is written to a file. Busybox' tail looks once a second."""
-MANY = 200_000
+MANY = 100_000
 RIGHTS = [rule("pods", "get"), rule("pods/log", "get")]
 
 
@@ -144,15 +147,52 @@ async def test_what_is_not_valid(reader: Dashboard, logs: str) -> None:
         assert (await reader.get(f"/log/follow/{logs}/echo/app", **given)).status == 400, given
 
 
-async def test_a_right_that_is_taken_away_ends_it(dashboard: Dashboard, kubectl: Kubectl, logs: str) -> None:
+async def test_one_caller_has_so_many_connections(reader: Dashboard, logs: str) -> None:
+    path = f"{logs}/echo/side"
+    async with AsyncExitStack() as stack:
+        for _ in range(20):
+            await stack.enter_async_context(socket(reader, path))
+        async with asyncio.timeout(LIMIT_S):
+            while (refused := await _status(reader, path)) == 200:
+                await asyncio.sleep(0.2)  # the last ones are not there yet
+        assert refused == 429
+
+
+async def _status(reader: Dashboard, path: str) -> int:
+    """Of a follower who looks at the answer's head alone."""
+    url = f"{reader.url}{reader.prefix}/log/follow/{path}"
+    async with reader.session.get(url, headers=reader.headers) as answer:
+        return answer.status
+
+
+async def test_a_right_or_a_login_that_is_taken_away_ends_it(
+    dashboard: Dashboard, dashboard_server: RunningServer, kubectl: Kubectl, logs: str
+) -> None:
+    """Both at once, for either takes the ten seconds between two looks."""
+    root = Dashboard(dashboard.session, dashboard.url, dashboard.token, "")
+    name = f"ann-{secrets.token_hex(4)}"
+    user = {"username": name, "password": "only for tests 2", "role": "viewer"}
+    assert (await root.call("POST", "/config/user/create", user, headers={"X-CSRF-TOKEN": "none"})).status == 200
+    kubectl("-n", logs, "create", "rolebinding", name, "--clusterrole=view", f"--user=ksnap:{name}")
+    login = await asyncio.to_thread(dashboard_server.login, name, "only for tests 2")
     with account(kubectl, logs, rules=RIGHTS) as token:
-        async with events(dashboard.as_token(token), f"{logs}/echo/app") as follower:
-            await follower.lines(1)
-            name = (await dashboard.as_token(token).ok("/me"))["name"]
-            await asyncio.to_thread(kubectl, "-n", logs, "delete", "rolebinding", name)
-            while (found := await follower.next())[0] != "failure":
-                assert found[0] == "message"
-            assert found[1]["ErrStatus"]["code"] == 403
+        async with (
+            events(dashboard.as_token(token), f"{logs}/echo/app") as by_token,
+            events(dashboard.as_token(login), f"{logs}/echo/app") as by_login,
+        ):
+            await by_token.lines(1)
+            await by_login.lines(1)
+            binding = (await dashboard.as_token(token).ok("/me"))["name"]
+            await asyncio.to_thread(kubectl, "-n", logs, "delete", "rolebinding", binding)
+            await root.call("DELETE", "/config/user/delete", {"username": name})
+            assert await _failure(by_token) == 403
+            assert await _failure(by_login) == 401
+
+
+async def _failure(follower: Events) -> int:
+    while (found := await follower.next())[0] != "failure":
+        assert found[0] == "message"
+    return int(found[1]["ErrStatus"]["code"])
 
 
 async def test_the_read_ends_at_once_with_its_reader(
@@ -183,25 +223,28 @@ async def test_a_cluster_that_is_lost_is_told(
             assert await again.lines(1) == [str(count + 1)]
 
 
-async def test_one_who_does_not_read_is_dropped(cluster: ClusterInfo, token: str, logs: str, tmp_path: Path) -> None:
-    access = {
-        "api_server_url": cluster.api_server,
-        "kubeconfig_content": base64.b64encode(cluster.kubeconfig.read_bytes()).decode(),
-    }
-    with running_server(tmp_path / "data", {"KSNAP_PROGRESS_PATIENCE_S": "1"}) as server:
-        configure(server, "dev", **access)
-        async with open_dashboard(server.url, token) as sleeper:
-            query = {"sinceTime": "2000-01-01T00:00:00Z"}
-            async with socket(sleeper, f"{logs}/chatty/app", query) as opened:
-                await _logged(server, '"slow_reader_dropped"')
-                lines = 0
-                while (message := await opened.receive(timeout=LIMIT_S)).type is aiohttp.WSMsgType.TEXT:
-                    lines += len(json.loads(message.data)["logs"])
-                assert lines < MANY
-                assert opened.close_code == 1013
+async def test_one_who_does_not_read_is_dropped(dashboard_server: RunningServer, token: str, logs: str) -> None:
+    """And hears why, once it reads again."""
+    before = _dropped(dashboard_server)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=_narrow)) as session:
+        sleeper = Dashboard(session, dashboard_server.url, token)
+        query = {"sinceTime": "2000-01-01T00:00:00Z"}
+        async with socket(sleeper, f"{logs}/chatty/app", query) as opened, asyncio.timeout(LIMIT_S):
+            while _dropped(dashboard_server) == before:  # noqa: ASYNC110 - a process
+                await asyncio.sleep(0.2)
+            lines = 0
+            while (message := await opened.receive()).type is aiohttp.WSMsgType.TEXT:
+                lines += len(json.loads(message.data)["logs"])
+            assert lines < MANY
+            assert opened.close_code == 1013
 
 
-async def _logged(server: RunningServer, text: str) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not any(text in line for line in server.log):  # noqa: ASYNC110 - a process
-            await asyncio.sleep(0.1)
+def _dropped(server: RunningServer) -> int:
+    return sum('"slow_reader_dropped"' in line for line in server.log)
+
+
+def _narrow(address: Any) -> sockets.socket:
+    """A socket that holds little, so that little must be written until it is full."""
+    opened = sockets.socket(address[0], address[1], address[2])
+    opened.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 256 * 1024)
+    return opened

@@ -33,7 +33,7 @@ WAITING_S = 2.0
 # Refusals come at once. Of a quiet log nothing comes, not even the answer's head: that is no failure.
 OPENING_S = 1.0
 # Pieces that wait for the reader, of all containers; each is what one read gave, some 128 KiB at most.
-QUEUED = 4
+QUEUED = 2
 
 _log = structlog.get_logger(__name__)
 
