@@ -111,9 +111,7 @@ class ServerSettings(BaseSettings):
     """The key of those tokens: 256 bytes in base64, as the Kubernetes Dashboard has it. None: made of the key that
     signs logins, so that servers which share that one share this one, too."""
 
-    metrics_provider: Literal["auto", "sidecar", "metrics.k8s.io", "prometheus", "kubelet", "none"] = Field(
-        default="auto", validation_alias=AliasChoices("metrics_provider", "KSNAP_METRICS_PROVIDER", "METRICS_PROVIDER")
-    )
+    metrics_provider: Literal["auto", "sidecar", "metrics.k8s.io", "prometheus", "kubelet", "none"] = "auto"
     """Where the dashboard's figures of cpu and memory come from: one source, or `auto` (the Kubernetes Dashboard's
     word for it is `sidecar`): `metrics.k8s.io`, else Prometheus if its address is set, else the kubelets' summaries,
     for which ksnap's account needs the right `get nodes/proxy`. `none`: no figures."""

@@ -142,6 +142,8 @@ class Follower(Generic[R]):
         """The list as it is now, and what of it the reader does not know."""
         now = time.monotonic()
         self._looked_at = now
+        for each in self._subscriptions.values():
+            each.check()  # or the caches of a cluster's former configuration would be begun again
         try:
             around = await self._around()
         except ClusterConnectionFailed as error:

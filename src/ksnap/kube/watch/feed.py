@@ -42,11 +42,15 @@ class Subscription(Generic[R]):
         """What has come since the last call, at least one piece; may be cancelled without loss. Raises the error the
         cache ended with."""
         while not self._queue and not self._lost:
-            if self._ended is not None:
-                raise self._ended
+            self.check()
             self._arrived.clear()
             await self._arrived.wait()
         return self.take()
+
+    def check(self) -> None:
+        """Raise what the cache has ended with, if it has."""
+        if self._ended is not None:
+            raise self._ended
 
     def take(self) -> Sequence[News[R]]:
         """The same without waiting; maybe nothing."""
