@@ -17,8 +17,8 @@ from tests.parties.server import RunningServer, running_server
 def dashboard_server(cluster: ClusterInfo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Tests that stop or reconfigure a server start one of their own."""
     # Whether a list has figures yet would be a matter of luck; test_metrics has servers that do.
-    without_metrics = {"KSNAP_METRICS_PROVIDER": "none"}
-    with running_server(tmp_path_factory.mktemp("dashboard") / "data", without_metrics) as server:
+    settings = {"KSNAP_METRICS_PROVIDER": "none", "KSNAP_DEFAULT_CLUSTER": "dev"}
+    with running_server(tmp_path_factory.mktemp("dashboard") / "data", settings) as server:
         kubeconfig = base64.b64encode(cluster.kubeconfig.read_bytes()).decode()
         configure(server, "dev", api_server_url=cluster.api_server, kubeconfig_content=kubeconfig)
         yield server

@@ -106,4 +106,5 @@ async def test_a_cluster_that_does_not_answer(dashboard_server: RunningServer, d
         assert answer.status == 502
         assert "unreachable" in answer.text
     finally:
-        await dashboard.below("").call("DELETE", "/config/clusters/delete", {"name": "default"})
+        gone = await dashboard.below("").call("DELETE", "/config/clusters/delete", {"name": "default"})
+        assert gone.status == 200, gone
