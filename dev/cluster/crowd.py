@@ -30,7 +30,7 @@ ANNOTATION = "kwok.x-k8s.io/node"
 # The node controller calls a node dead after 50 s without a renewed lease: kwok renews each in a quarter of this.
 LEASE_S = 40
 _WORKERS = 16
-_READY_S = 300.0
+_READY_S = 900.0
 _ANSWER_S = 120.0
 _PENDING_EVERY = 10
 _NOBODY = "nobody"
