@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.parties.server import RunningServer, running_server
-from tests.sockjs.client import Service, fresh, said
+from tests.sockjs.client import Service, closed, fresh, said
 
 ALLOWED = "https://pages.example"
 STRANGER = "https://stranger.example"
@@ -116,7 +116,6 @@ async def test_a_stop_ends_all_sessions_with_a_close_frame(tmp_path: Path) -> No
                 assert await said(framed) == FAREWELL
                 await stream.expect(f"{FAREWELL}\n")
                 await stream.ends()
-                closed = await raw.receive(timeout=30)
-                assert (raw.close_code, closed.extra) == (4005, "Session closed by server")
+                assert await closed(raw) == (4005, "Session closed by server")
                 assert (await waiting).text == f"{FAREWELL}\n"
         assert await asyncio.to_thread(running.process.wait, 30) == 0

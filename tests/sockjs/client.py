@@ -133,8 +133,8 @@ async def said(socket: aiohttp.ClientWebSocketResponse) -> str:
     return str(await socket.receive_str(timeout=LIMIT_S))
 
 
-async def closed(socket: aiohttp.ClientWebSocketResponse) -> tuple[int | None, str | None]:
-    """How a WebSocket ends, if nothing is said before."""
+async def closed(socket: aiohttp.ClientWebSocketResponse) -> tuple[int, str]:
+    """The close frame of a WebSocket, if nothing is said before."""
     message = await socket.receive(timeout=LIMIT_S)
-    assert message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}, message
-    return socket.close_code, message.extra
+    assert message.type is aiohttp.WSMsgType.CLOSE, message
+    return int(message.data), str(message.extra)
