@@ -141,12 +141,21 @@ class ClusterConnection:
 
     @asynccontextmanager
     async def websocket(
-        self, path: str, *, what: str, params: Sequence[tuple[str, str]], protocols: Sequence[str]
+        self,
+        path: str,
+        *,
+        what: str,
+        params: Sequence[tuple[str, str]],
+        protocols: Sequence[str],
+        heartbeat_s: float | None = HEARTBEAT_S,
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """A WebSocket in one of the protocols. Its beginning has a deadline; what follows is the caller's to bound."""
+        """A WebSocket in one of the protocols. Its beginning has a deadline; what follows is the caller's to bound.
+
+        One that is not read for a while must have no heartbeat: the answer to it would not be read, either.
+        """
         try:
             async with asyncio.timeout(self.config.timeout_s):
-                socket = await self._upgrade(path, params=params, protocols=protocols)
+                socket = await self._upgrade(path, params=params, protocols=protocols, heartbeat_s=heartbeat_s)
         except aiohttp.ClientResponseError as error:
             # Not `from error`: its text holds the whole address, and with it a command that may hold a secret.
             if error.status >= 400:
@@ -165,14 +174,14 @@ class ClusterConnection:
                 raise from_exception(error, self.name) from error
 
     async def _upgrade(
-        self, path: str, *, params: Sequence[tuple[str, str]], protocols: Sequence[str]
+        self, path: str, *, params: Sequence[tuple[str, str]], protocols: Sequence[str], heartbeat_s: float | None
     ) -> aiohttp.ClientWebSocketResponse:
         return await self._sessions.of(self._caller).ws_connect(
             self._access.base_url + path,
             params=params,
             protocols=protocols,
             headers=await self._identity(),
-            heartbeat=HEARTBEAT_S,
+            heartbeat=heartbeat_s,
             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
             max_msg_size=MESSAGE_BYTES,
             server_hostname=self._access.server_hostname,

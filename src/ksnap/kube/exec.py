@@ -4,13 +4,15 @@ The command's process is the container's, not ours: ending the connection, at a 
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Never
 
 import aiohttp
 
-from ksnap.kube.connection import ClusterConnection
+from ksnap.kube.connection import HEARTBEAT_S, ClusterConnection
 from ksnap.kube.exec_frames import PROTOCOLS, STATUS_LIMIT, Channel, Closed, Data, Ending, Tail, parse, parse_status
 from ksnap.kube.failures import ClusterUnreachable
 from ksnap.kube.pods import pods_path
@@ -19,6 +21,8 @@ from ksnap.kube.pods import pods_path
 KEPT_BYTES = 16 * 1024
 # What was written before the end may come after the Status; a server that then does not close is not waited for.
 LINGER_S = 2.0
+# Of what was sent (tcp(7), TCP_USER_TIMEOUT): two heartbeats, and a network that is away for a moment.
+UNACKNOWLEDGED_S = 75.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,19 @@ class ExecStream:
         except (ConnectionError, aiohttp.ClientError) as error:
             raise ClusterUnreachable("The connection to a command in a container has ended") from error
 
+    async def keep_alive(self) -> Never:
+        """For a stream that may be left unread: pings, and the end of a connection whose other machine acknowledges
+        nothing. ClusterUnreachable once it has ended."""
+        raw = self._socket.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNACKNOWLEDGED_S * 1000))
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            try:
+                await self._socket.ping()
+            except (ConnectionError, aiohttp.ClientError) as error:
+                raise ClusterUnreachable("The connection to a command in a container has ended") from error
+
     async def messages(self) -> AsyncIterator[Data | Closed]:
         """What comes, until the connection ends, in whatever way: only a Status says how the command did."""
         async for message in self._socket:
@@ -66,9 +83,11 @@ async def open_exec(
     tty: bool = False,
 ) -> AsyncIterator[ExecStream]:
     """Begin a command with these of the channels 0 to 2. NotFound without the pod, ClusterConnectionFailed without the
-    right."""
+    right. What has a terminal may be left unread for long: who opens it calls `keep_alive`."""
     asked = [("container", container), *(("command", each) for each in argv)]
-    async with _open(connection, namespace, pod, "exec", [*asked, *_streams(channels, tty=tty)]) as stream:
+    asked += _streams(channels, tty=tty)
+    heartbeat_s = None if tty else HEARTBEAT_S
+    async with _open(connection, namespace, pod, "exec", asked, heartbeat_s=heartbeat_s) as stream:
         yield stream
 
 
@@ -78,7 +97,8 @@ async def open_attach(
 ) -> AsyncIterator[ExecStream]:
     """The same channels of the process that a container began with."""
     asked = [("container", container), *_streams(channels, tty=tty)]
-    async with _open(connection, namespace, pod, "attach", asked) as stream:
+    heartbeat_s = None if tty else HEARTBEAT_S
+    async with _open(connection, namespace, pod, "attach", asked, heartbeat_s=heartbeat_s) as stream:
         yield stream
 
 
@@ -89,13 +109,23 @@ def _streams(channels: Sequence[Channel], *, tty: bool) -> list[tuple[str, str]]
 
 @asynccontextmanager
 async def _open(
-    connection: ClusterConnection, namespace: str, pod: str, subresource: str, asked: Sequence[tuple[str, str]]
+    connection: ClusterConnection,
+    namespace: str,
+    pod: str,
+    subresource: str,
+    asked: Sequence[tuple[str, str]],
+    *,
+    heartbeat_s: float | None,
 ) -> AsyncIterator[ExecStream]:
     what = f"{subresource} in container {asked[0][1]} of pod {namespace}/{pod}"
     async with connection.websocket(
-        f"{pods_path(namespace, pod)}/{subresource}", what=what, params=asked, protocols=PROTOCOLS
-    ) as socket:
-        yield ExecStream(socket)
+        f"{pods_path(namespace, pod)}/{subresource}",
+        what=what,
+        params=asked,
+        protocols=PROTOCOLS,
+        heartbeat_s=heartbeat_s,
+    ) as opened:
+        yield ExecStream(opened)
 
 
 async def execute(

@@ -10,6 +10,7 @@ import pytest
 
 from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
+from ksnap.kube.connection import HEARTBEAT_S
 from tests.cluster.dashboard.client import Dashboard, account, open_dashboard
 from tests.cluster.dashboard.terminal import (
     RULES,
@@ -134,6 +135,24 @@ async def test_a_slow_reader_costs_no_memory(
                 most = max(most, resident_bytes(dashboard_server))
     assert shown > FLOOD
     assert most - before < 16 * MIB
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(200)
+async def test_a_reader_may_pause_for_longer_than_a_heartbeat(
+    dashboard: Dashboard, tokens: tuple[str, str], module_namespace: str
+) -> None:
+    """As a page in a suspended tab does: the stream from the cluster is not read, and lives on."""
+    caller = dashboard.as_token(tokens[0])
+    session_id = await opened(caller, module_namespace, POD)
+    async with dashboard.session.ws_connect(f"{caller.url}/api/v1/terminal/{session_id}", max_msg_size=0) as socket:
+        await socket.send_json({"Op": "bind", "SessionID": session_id})
+        await socket.receive()
+        await socket.send_json({"Op": "stdin", "Data": f"yes {'x' * 99} | head -c {FLOOD}; echo fl''ooded\r"})
+        await asyncio.sleep(HEARTBEAT_S * 2)  # what is tried here is this time itself
+        last = ""
+        while "flooded" not in last:
+            last = (last + json.loads((await socket.receive()).data)["Data"])[-100:]
 
 
 @pytest.mark.thorough

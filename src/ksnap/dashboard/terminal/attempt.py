@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 
 from ksnap.dashboard.terminal.process_table import Moment
@@ -58,7 +58,8 @@ class Attempt:
         self._typed.begin()
         self._asked_at = time.monotonic()
         async with opening as stream, asyncio.TaskGroup() as group:
-            beside = [group.create_task(self._write(stream)), group.create_task(self._settle())]
+            works = (self._write(stream), self._settle(), self._keep_alive(stream))
+            beside = [group.create_task(each) for each in works]
             ending = await self._read(stream)
             for each in beside:
                 each.cancel()
@@ -95,6 +96,10 @@ class Attempt:
                     await stream.send(data_message(Channel.STDIN, taken))
         except KsnapError:
             return  # the reader learns why
+
+    async def _keep_alive(self, stream: ExecStream) -> None:
+        with suppress(KsnapError):  # the reader learns why
+            await stream.keep_alive()
 
     async def _settle(self) -> None:
         await asyncio.sleep(self._settle_s)

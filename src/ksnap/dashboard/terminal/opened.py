@@ -20,7 +20,7 @@ class Opened:
 
     place: Place
     shells: tuple[str, ...]
-    """None: the container's first process."""
+    """Empty: the container's first process."""
     token_digest: str
     """Of the token that opened it."""
     trail: Trail

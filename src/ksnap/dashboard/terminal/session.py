@@ -35,7 +35,7 @@ class BoundSession:
     connection: SockJsConnection
     place: Place
     shells: tuple[str, ...]
-    """None: the container's first process."""
+    """Empty: the container's first process."""
     idle_s: float
     """0: no limit."""
     typed: Typed = field(default_factory=Typed)
