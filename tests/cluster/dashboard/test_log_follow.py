@@ -23,7 +23,8 @@ from tests.parties.server import RunningServer
 
 ECHO = "echo begin > /said; exec tail -f /said"
 """Logs what is written to a file. Busybox' tail looks once a second."""
-MANY = 100_000
+MANY = 200_000
+"""More, as JSON, than the buffers of two kernels hold; less than the ten megabytes at which the kubelet rotates."""
 RIGHTS = [rule("pods", "get"), rule("pods/log", "get")]
 
 
