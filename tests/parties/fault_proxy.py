@@ -45,6 +45,11 @@ class Hang:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Keep the request until `release`, then pass it on as if nothing had been."""
+
+
+@dataclass(frozen=True, slots=True)
 class DropAfter:
     """Close the connection once so many bytes of the request's body were passed on."""
 
@@ -72,7 +77,7 @@ class Corrupt:
     offset: int = 0
 
 
-Action = Answer | Hang | Delay | DropAfter | CutAnswer | Corrupt
+Action = Answer | Hang | Hold | Delay | DropAfter | CutAnswer | Corrupt
 
 
 @dataclass(slots=True)
@@ -152,6 +157,8 @@ class FaultProxy:
                 return web.Response(status=action.status, body=action.body, headers=dict(action.headers))
             case Hang(after_request_bytes=None):
                 await self._hang(request)
+            case Hold():
+                await self._released.wait()
             case Hang() | Delay() | DropAfter() | CutAnswer() | Corrupt() | None:
                 pass
         return await self._forward(request, action)

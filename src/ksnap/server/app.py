@@ -20,6 +20,7 @@ from ksnap.server.metrics import RequestMetrics
 from ksnap.server.middleware.admission import Admission, Standing
 from ksnap.server.middleware.body import BodyLimit
 from ksnap.server.middleware.context import RequestContext
+from ksnap.server.middleware.slash import TrailingSlash
 from ksnap.server.middleware.unexpected import Unexpected
 from ksnap.server.routes import dashboard, health, prometheus
 from ksnap.server.routes.snap import (
@@ -52,6 +53,7 @@ _EXPOSED = (
     "Retry-After",
     "Deprecation",
     "ETag",
+    "Warning",
     "Accept-Ranges",
     "Content-Disposition",
     "Content-Range",
@@ -99,15 +101,16 @@ def create_app(settings: ServerSettings, announce: Announce | None = None) -> Fa
     )
     app.state.metrics = RequestMetrics()
     failures.install(app)
+    dashboard.include(app)  # first: its pages ask most often, and it knows at once what is not for it
     for router in ROUTERS:
         app.include_router(router)
-    dashboard.include(app)
     _wrap(app, settings)
     return app
 
 
 def _wrap(app: FastAPI, settings: ServerSettings) -> None:
     """The layers, from the innermost out."""
+    app.add_middleware(TrailingSlash)
     app.add_middleware(Unexpected)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
     app.add_middleware(Admission)

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from ksnap import __version__
 from ksnap.server.app import create_app
 from ksnap.server.logs import configure_logs
-from ksnap.server.memory import bound_arenas
+from ksnap.server.memory import bound_arenas, forget_what_stays
 from ksnap.server.protocols import HttpProtocol, WebSocketProtocol
 from ksnap.server.services import Services
 from ksnap.settings import ServerSettings
@@ -76,6 +76,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
+        forget_what_stays()
         scheme = "https" if self.config.is_ssl else "http"
         for each in (each for server in self.servers for each in server.sockets):
             host, port = each.getsockname()[:2]

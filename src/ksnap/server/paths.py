@@ -5,9 +5,10 @@ import re
 _DASHBOARD = re.compile(
     r"/api/v1(/.*)?"
     r"|/clusters/[^/]+/api/v1(/.*)?"
-    r"|/settings(/.*)?|/config/?|/systembanner/?"
+    r"|/settings(/.*)?|/config/?|/systembanner/?",
+    re.DOTALL,  # a path may hold whatever was percent-encoded
 )
-_SOCKJS = re.compile(r"/api/sockjs(/.*)?")
+_SOCKJS = re.compile(r"/api/sockjs(/.*)?", re.DOTALL)
 
 
 def is_dashboard(path: str) -> bool:

@@ -23,6 +23,13 @@ def thirty(kubectl: Kubectl) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def other(kubectl: Kubectl) -> Iterator[str]:
+    """A second namespace, with one object of each kind."""
+    with own_namespace(kubectl) as namespace, thirty_of_each(kubectl, namespace, many=1):
+        yield namespace
+
+
+@pytest.fixture(scope="module")
 def token(kubectl: Kubectl, thirty: str) -> Iterator[str]:
     with account(kubectl, thirty, cluster_rules=[READ_ALL]) as token:
         yield token
@@ -192,12 +199,37 @@ async def test_pages_and_orders_hold_for_all_kinds(reader: Dashboard, thirty: st
         assert found["listMeta"] == {"totalItems": MANY}
 
 
+async def test_a_list_of_namespaces_is_kept_to_for_all_kinds(reader: Dashboard, thirty: str, other: str) -> None:
+    """Ingresses, secrets, accounts and policies of all namespaces came in the original."""
+    for shown in KINDS:
+        if not shown.namespaced:
+            continue
+        query: dict[str, str | int] = {"filterBy": "name,-00", "itemsPerPage": 1000, "page": 1}
+        asked = {"Cache-Control": "no-cache"}
+        both = await reader.call("GET", f"/{shown.kind}/{thirty}, {other}", headers=asked, query=query)
+        everywhere = await reader.call("GET", f"/{shown.kind}/%20", query=query)
+        assert _namespaces(both.body[shown.items]) == {thirty, other}
+        assert _namespaces(everywhere.body[shown.items]) >= {thirty, other}
+        whole = await reader.ok(f"/{shown.kind}/{thirty},{other}")
+        assert _namespaces(whole[shown.items]) == {thirty, other}
+        assert (await reader.ok(f"/{shown.kind}"))["listMeta"]["totalItems"] >= whole["listMeta"]["totalItems"]
+
+
+def _namespaces(rows: list[Json]) -> set[str]:
+    return {each["objectMeta"]["namespace"] for each in rows}
+
+
 async def test_a_service_type_and_a_secrets_type_are_filters(reader: Dashboard, thirty: str) -> None:
     balanced = await reader.ok(f"/service/{thirty}", filterBy="type,LoadBalancer")
     assert balanced["listMeta"] == {"totalItems": 10}
     typed = await reader.ok(f"/secret/{thirty}", filterBy="type,example.dev/t1")
     assert typed["listMeta"] == {"totalItems": 10}
     assert "hidden" not in json.dumps(typed)
+
+
+async def test_no_cache_keeps_a_secret(reader: Dashboard, thirty: str) -> None:
+    answer = await reader.get(f"/secret/{thirty}/{thirty}-00")
+    assert answer.headers["Cache-Control"] == "no-store"
 
 
 async def test_what_is_missing_is_404(reader: Dashboard, thirty: str) -> None:

@@ -1,18 +1,25 @@
 """Lists out of the watch cache, against `kubectl get -o json` of the real cluster."""
 
+import asyncio
 import json
+import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
-from tests.cluster.dashboard.client import Dashboard, account, rule
+from tests.cluster.dashboard.client import Dashboard, account, configure, rule
 from tests.cluster.namespaces import own_namespace
+from tests.parties.certificates import issue_certificate
+from tests.parties.fault_proxy import Answer, CutAnswer, Fault, fault_proxy
+from tests.parties.server import RunningServer
 
 PODS = 30
+WAIT_S = 30.0
 UNPULLED = {"ErrImagePull", "ImagePullBackOff"}
 
 
@@ -226,3 +233,52 @@ async def test_two_callers_see_different_lists(lists: Dashboard, kubectl: Kubect
 async def test_a_token_that_is_not_good(lists: Dashboard) -> None:
     answer = await lists.as_token("nonsense").get("/pod")
     assert (answer.status, answer.text) == (401, "MSG_LOGIN_UNAUTHORIZED_ERROR")
+
+
+async def test_a_right_that_is_taken_away_is_gone_within_ten_seconds(
+    dashboard: Dashboard, kubectl: Kubectl, crowd: str
+) -> None:
+    with account(kubectl, crowd, rules=[rule("pods", "list")]) as token:
+        caller = dashboard.as_token(token)
+        assert (await caller.ok(f"/pod/{crowd}"))["listMeta"]["totalItems"] == PODS
+        kubectl("-n", crowd, "delete", "rolebinding", "--all")
+        began = time.monotonic()
+        async with asyncio.timeout(WAIT_S):
+            while (await caller.ok(f"/pod/{crowd}"))["pods"]:  # noqa: ASYNC110 - the server is another process
+                await asyncio.sleep(0.2)
+        assert time.monotonic() - began < 10
+
+
+async def test_a_list_that_is_out_of_step_says_so(
+    *,
+    dashboard: Dashboard,
+    dashboard_server: RunningServer,
+    kubectl: Kubectl,
+    cluster: ClusterInfo,
+    crowd: str,
+    all_seeing: str,
+    tmp_path: Path,
+) -> None:
+    certificate = issue_certificate(tmp_path)
+    trust = ssl.create_default_context(cafile=str(cluster.ca_file))
+    rights = [rule("configmaps", "list", "watch")]
+    with account(kubectl, crowd, cluster_rules=rights) as own:
+        async with fault_proxy(cluster.api_server, tls=certificate, upstream_tls=trust) as proxy:
+            fields = {"token": own, "ca_cert": certificate.ca_pem}
+            await asyncio.to_thread(
+                configure, dashboard_server, "faulty", api_server_url=f"https://{proxy.host}", **fields
+            )
+            client = dashboard.as_token(all_seeing).below("/clusters/faulty/api/v1")
+            cut = proxy.add(Fault("GET", "watch=1", CutAnswer(10)))
+            proxy.add(Fault("GET", "/configmaps", Answer(503), times=None, skip=1))
+            before = await client.get(f"/configmap/{crowd}")
+            assert (before.status, before.headers.get("Warning")) == (200, None)
+            kubectl("-n", crowd, "create", "configmap", "unseen")
+            async with asyncio.timeout(WAIT_S):
+                while "Warning" not in (after := await client.get(f"/configmap/{crowd}")).headers:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+            assert cut.met == 1
+            assert after.headers["Warning"].startswith("110 ksnap ")
+            assert after.body == before.body
+            refused = await client.call("GET", f"/configmap/{crowd}", headers={"Cache-Control": "no-cache"})
+            assert refused.status == 502  # what must be of now is not answered from then

@@ -15,16 +15,26 @@ _CLUSTER_KINDS = "ingressclass,persistentvolume,storageclass,clusterrole,cluster
 
 
 @contextmanager
-def thirty_of_each(kubectl: Kubectl, namespace: str) -> Iterator[str]:
-    """All of them; those without a namespace are named after it. They are gone when the block ends."""
-    manifests = [each for number in range(MANY) for each in _manifests(namespace, number)]
+def thirty_of_each(kubectl: Kubectl, namespace: str, *, many: int = MANY) -> Iterator[str]:
+    """All of them, or fewer; those without a namespace are named after it. They are gone when the block ends."""
+    manifests = [each for number in range(many) for each in _manifests(namespace, number)]
     try:
         kubectl("create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
-        bound = [f"persistentvolumeclaim/{namespace}-{number:02}" for number in range(0, MANY, 3)]
-        kubectl("-n", namespace, "wait", "--for=jsonpath={.status.phase}=Bound", "--timeout=60s", *bound, timeout_s=70)
+        names = [f"{namespace}-{number:02}" for number in range(many)]
+        bound, free = names[::3], [name for number, name in enumerate(names) if number % 3]
+        _wait(kubectl, namespace, "Bound", [f"persistentvolumeclaim/{name}" for name in bound])
+        _wait(kubectl, namespace, "Bound", [f"persistentvolume/{name}" for name in bound])
+        _wait(kubectl, namespace, "Available", [f"persistentvolume/{name}" for name in free])
         yield namespace
     finally:
         kubectl("delete", _CLUSTER_KINDS, "--selector", f"{MARK}={namespace}", "--wait=false")
+
+
+def _wait(kubectl: Kubectl, namespace: str, phase: str, objects: Sequence[str]) -> None:
+    """A controller does it."""
+    if objects:
+        until = f"--for=jsonpath={{.status.phase}}={phase}"
+        kubectl("-n", namespace, "wait", until, "--timeout=60s", *objects, timeout_s=70)
 
 
 def _manifests(namespace: str, number: int) -> Sequence[Json]:

@@ -12,7 +12,7 @@ import msgspec
 from ksnap.dashboard.selection.kind import Kind
 from ksnap.dashboard.selection.shapes import Row
 from ksnap.dashboard.selection.views import Around
-from ksnap.kube.watch.records import Part, Record
+from ksnap.kube.watch.records import Metadata, Part, Record
 from ksnap.kube.watch.resource import Resource
 from ksnap.kube.watch.strings import Strings
 
@@ -22,7 +22,10 @@ R = TypeVar("R", bound=Record)
 
 def as_record(resource: Resource[R], found: Json) -> R:
     """One object as its list would hold it."""
-    record = msgspec.convert(found, resource.record)
+    try:
+        record = msgspec.convert(found, resource.record)
+    except msgspec.ValidationError:  # as the watch caches do: what nobody had thought of has its metadata at least
+        record = resource.record(metadata=msgspec.convert(section(found, "metadata"), Metadata))
     record.settle(Strings())
     return record
 

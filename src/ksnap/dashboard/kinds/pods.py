@@ -128,7 +128,7 @@ def _names(pods: Iterable[Pod], _around: Around) -> list[Name]:
     return [each.key for each in pods]
 
 
-PODS = Kind(
+PODS: Kind[Pod] = Kind(
     Resource("pods", "Pod", Pod),
     type_name="pod",
     row=_row,

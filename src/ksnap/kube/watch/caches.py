@@ -6,7 +6,7 @@ async with WatchCaches(settings) as caches:
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, Self, TypeVar, cast
 
 import structlog
@@ -38,20 +38,26 @@ class WatchCaches:
     def __init__(self, settings: WatchSettings | None = None) -> None:
         self._settings = settings or WatchSettings()
         self._clusters: dict[str, _Cluster] = {}
-        self._group = asyncio.TaskGroup()
-        self._looking: asyncio.Task[None] | None = None
+        # Not a task group: the end of one watch is no reason to end whoever has opened this.
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        self._looking = self._group.create_task(self._end_idle(), name="end idle watches")
+        self._start(self._end_idle(), "end idle watches")
         return self
 
-    async def __aexit__(self, *exception: Any) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
+    async def __aexit__(self, *_: object) -> None:
         for cluster in list(self._clusters):
             self.drop(cluster)
-        await self._group.__aexit__(*exception)
+        running = list(self._tasks)
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def ready(
         self, connection: ClusterConnection, resource: Resource[R], *, fresh: bool = False
@@ -74,7 +80,7 @@ class WatchCaches:
         known = cluster.caches.get(resource)
         if known is None:
             cache = WatchCache(connection, resource, self._settings)
-            task = self._group.create_task(cache.run(), name=f"watch {resource} of {connection.name}")
+            task = self._start(cache.run(), f"watch {resource} of {connection.name}")
             known = cluster.caches[resource] = cache, task
             log.info("watch_begun", cluster=connection.name, resource=str(resource))
         return cast(WatchCache[R], known[0])

@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from typing import Any, TypeVar
 
 # What is not shared after this many is not worth sharing; the pool begins anew.
-LIMIT = 20_000
+LIMIT = 4096
 H = TypeVar("H", bound=Hashable)
 
 

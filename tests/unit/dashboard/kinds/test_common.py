@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from ksnap.dashboard.kinds.common import conditions, row_of, section, selects, selects_labels, set_only
+from ksnap.dashboard.kinds.common import as_record, conditions, row_of, section, selects, selects_labels, set_only
 from ksnap.dashboard.kinds.configmaps import CONFIG_MAPS
+from ksnap.dashboard.kinds.pods import PODS
 from ksnap.dashboard.selection.views import Around
 
 LABELS = {"app": "web", "tier": "front"}
@@ -16,6 +17,12 @@ def test_a_details_row_is_its_lists() -> None:
     found = {"metadata": {"name": "a", "namespace": "n", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}}
     row = row_of(CONFIG_MAPS, {**found, "data": {"left": "out"}}, Around("c", {}))
     assert row == {"objectMeta": found["metadata"], "typeMeta": {"kind": "configmap"}}
+
+
+def test_an_object_that_nobody_had_thought_of_has_its_metadata() -> None:
+    found = {"metadata": {"name": "a", "namespace": "n"}, "spec": {"containers": "none"}}
+    record = as_record(PODS.resource, found)
+    assert (record.key, record.images) == (("n", "a"), ())
 
 
 @pytest.mark.parametrize("time", ["lastProbeTime", "lastHeartbeatTime", "lastUpdateTime"])

@@ -38,6 +38,11 @@ def test_in_the_namespace_default_a_service_needs_no_more_than_its_name() -> Non
     assert service_detail(service, ())["internalEndpoint"] == {"host": "web", "ports": []}
 
 
+def test_a_service_that_is_not_understood_has_its_metadata() -> None:
+    detail = service_detail(_service(ports="none of ours"), ())
+    assert (detail["objectMeta"], detail["type"]) == (META, "")
+
+
 def test_external_endpoints_are_the_balancers_and_the_external_addresses() -> None:
     status = {"loadBalancer": {"ingress": [{"hostname": "lb.example", "ip": "9.9.9.9"}, {"ip": "1.2.3.4"}]}}
     balanced = {**_service(type="LoadBalancer", externalIPs=["5.6.7.8"]), "status": status}

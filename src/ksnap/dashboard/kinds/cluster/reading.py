@@ -26,12 +26,12 @@ async def read_namespace(at: ClusterAsCaller, name: str) -> Row:
     return {**namespace_detail(found, quotas, ranges), "errors": errors}
 
 
-async def read_node(lists: Lists, at: ClusterAsCaller, name: str, query: Query = ()) -> Row:
+async def read_node(lists: Lists, at: ClusterAsCaller, name: str, *, query: Query = (), fresh: bool = False) -> Row:
     """NodeDetail. Of the query the page counts, for its two lists; what they can be sorted by is not the same."""
     found = await read(at, NODES.resource, name)
     uid = str(found["metadata"].get("uid", ""))
     page = [(key, value) for key, value in query if key in _PAGE]
-    around = await lists.around(at, (PODS.resource,))
+    around = await lists.around(at, (PODS.resource, EVENTS.resource), fresh=fresh)
     pods = await lists.answer(PODS, at, query=page, only=lambda view, _: pods_on(view, name))
     events = await lists.answer(EVENTS, at, query=page, only=lambda view, _: events_about(view, name, uid))
     return {

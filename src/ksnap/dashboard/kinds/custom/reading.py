@@ -6,14 +6,24 @@ from ksnap.dashboard.kinds.cluster.definitions import DEFINITIONS, definition_de
 from ksnap.dashboard.kinds.custom.objects import Custom, custom_of, custom_row, list_body
 from ksnap.dashboard.selection.lists import Answer, Lists
 from ksnap.dashboard.selection.shapes import Row
+from ksnap.dashboard.statuses import ErrStatus, err_status
+from ksnap.errors import NotFound
 
 
-async def read_definition(lists: Lists, at: ClusterAsCaller, name: str) -> Row:
-    """CustomResourceDefinitionDetail, with its first objects."""
+async def read_definition(lists: Lists, at: ClusterAsCaller, name: str, *, fresh: bool = False) -> Row:
+    """CustomResourceDefinitionDetail, with its first objects. A definition of which nothing is served (not yet, or not
+    any more) is shown all the same."""
     found = await read(at, DEFINITIONS.resource, name)
     custom = custom_of(found)
-    objects = await list_objects(lists, at, custom, query=FIRST_TEN)
-    return {**definition_detail(found, custom.shown), "objects": objects.body}
+    try:
+        objects = (await list_objects(lists, at, custom, query=FIRST_TEN, fresh=fresh)).body
+    except NotFound as error:
+        objects = {"typeMeta": custom.list_meta, **_no_objects([err_status(error)])}
+    return {**definition_detail(found, custom.shown), "objects": objects}
+
+
+def _no_objects(errors: list[ErrStatus]) -> Row:
+    return {"listMeta": {"totalItems": 0}, "items": [], "errors": errors}
 
 
 async def find_custom(at: ClusterAsCaller, definition: str) -> Custom:
@@ -27,7 +37,7 @@ async def list_by_definition(
     """CustomResourceObjectList. Who may not see the definition cannot be told what its objects are."""
     found, errors = await sub_list_owner(at, DEFINITIONS.resource, definition)
     if found is None:
-        return Answer({"typeMeta": {}, "listMeta": {"totalItems": 0}, "items": [], "errors": errors})
+        return Answer({"typeMeta": {}, **_no_objects(errors)})
     return await list_objects(lists, at, custom_of(found), namespaces=namespaces, query=query, fresh=fresh)
 
 

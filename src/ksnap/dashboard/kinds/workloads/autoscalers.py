@@ -1,16 +1,16 @@
-"""HorizontalPodAutoscalers, as autoscaling/v1 has them: with one target for cpu, as the contract shows it."""
+"""HorizontalPodAutoscalers. The contract shows one target, that for cpu, as autoscaling/v1 had it; v2 is read all the
+same, for v1 writes what it cannot say into annotations, which are no user's."""
 
-from collections.abc import Callable, Collection
-
-import msgspec
+from collections.abc import Callable, Collection, Sequence
 
 from ksnap.dashboard.kinds.common import Json, section
 from ksnap.dashboard.selection.kind import Kind
 from ksnap.dashboard.selection.shapes import Row
 from ksnap.dashboard.selection.views import Around, View
 from ksnap.kube.watch.objects import Index
-from ksnap.kube.watch.records import Part, Record
+from ksnap.kube.watch.records import Part, Record, keep
 from ksnap.kube.watch.resource import Resource
+from ksnap.kube.watch.strings import Strings
 
 
 class Target(Part, frozen=True):
@@ -18,22 +18,58 @@ class Target(Part, frozen=True):
     name: str = ""
 
 
+class Utilization(Part, frozen=True):
+    average_utilization: int | None = None
+
+
+class ResourceMetric(Part, frozen=True):
+    """A metric of the spec has a target, one of the status what it is now."""
+
+    name: str = ""
+    target: Utilization = Utilization()
+    current: Utilization = Utilization()
+
+
+class Metric(Part, frozen=True):
+    type: str = ""
+    resource: ResourceMetric = ResourceMetric()
+
+
 class AutoscalerSpec(Part, frozen=True):
     scale_target_ref: Target = Target()
     min_replicas: int | None = None
     max_replicas: int = 0
-    target_cpu: int | None = msgspec.field(default=None, name="targetCPUUtilizationPercentage")
+    metrics: tuple[Metric, ...] | None = None
 
 
 class AutoscalerStatus(Part, frozen=True):
-    current_cpu: int | None = msgspec.field(default=None, name="currentCPUUtilizationPercentage")
+    current_metrics: tuple[Metric, ...] | None = None
+
+
+_STATUS = AutoscalerStatus()
 
 
 class Autoscaler(Record, frozen=True):
-    """A HorizontalPodAutoscaler."""
+    """A HorizontalPodAutoscaler. Its metrics are empty once it has settled."""
 
     spec: AutoscalerSpec = AutoscalerSpec()
-    status: AutoscalerStatus = AutoscalerStatus()
+    status: AutoscalerStatus = _STATUS
+    target_cpu: int | None = None
+    current_cpu: int | None = None
+
+    def settle(self, strings: Strings) -> None:
+        super().settle(strings)
+        spec = self.spec
+        keep(self, "target_cpu", _cpu(spec.metrics or ()).target.average_utilization)
+        keep(self, "current_cpu", _cpu(self.status.current_metrics or ()).current.average_utilization)
+        keep(self, "spec", AutoscalerSpec(spec.scale_target_ref, spec.min_replicas, spec.max_replicas))
+        keep(self, "status", _STATUS)
+
+
+def _cpu(metrics: Sequence[Metric]) -> ResourceMetric:
+    """Of the pods as a whole, which is all that autoscaling/v1 had."""
+    found = (each.resource for each in metrics if each.type == "Resource" and each.resource.name == "cpu")
+    return next(found, ResourceMetric())
 
 
 def _target(record: Autoscaler) -> tuple[str, str, str]:
@@ -50,13 +86,13 @@ def _row(record: Autoscaler, _around: Around) -> Row:
         "scaleTargetRef": {"kind": target.kind, "name": target.name},
         "minReplicas": spec.min_replicas,
         "maxReplicas": spec.max_replicas,
-        "currentCPUUtilizationPercentage": record.status.current_cpu,
-        "targetCPUUtilizationPercentage": spec.target_cpu,
+        "currentCPUUtilizationPercentage": record.current_cpu,
+        "targetCPUUtilizationPercentage": record.target_cpu,
     }
 
 
 AUTOSCALERS = Kind(
-    Resource("horizontalpodautoscalers", "HorizontalPodAutoscaler", Autoscaler, group="autoscaling"),
+    Resource("horizontalpodautoscalers", "HorizontalPodAutoscaler", Autoscaler, group="autoscaling", version="v2"),
     type_name="horizontalpodautoscaler",
     row=_row,
     items="horizontalpodautoscalers",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ksnap.dashboard.kinds.common import Json, section, set_only
 from ksnap.dashboard.kinds.pods import Pod
-from ksnap.dashboard.kinds.workloads.pod_info import BESIDE, pod_info, pod_names, pods_of, status_by_pods
+from ksnap.dashboard.kinds.workloads.pod_info import BESIDE, own_uid, pod_info, pod_names, pods_of, status_by_pods
 from ksnap.dashboard.kinds.workloads.wire import Images, Template, images_of
 from ksnap.dashboard.selection.kind import Kind, Metered
 from ksnap.dashboard.selection.shapes import Row
@@ -56,7 +56,7 @@ DAEMON_SETS = Kind(
     items="daemonSets",
     beside=BESIDE,
     status=status_by_pods(),
-    metered=Metered("pod", pod_names(_pods)),
+    metered=Metered("pod", pod_names(own_uid)),
     restartable=True,
 )
 

@@ -11,8 +11,9 @@ from ksnap.dashboard.kinds.workloads.pod_info import (
     owners_through,
     pod_info,
     pod_names,
-    pods_behind,
+    pods_of,
     status_by_pods,
+    uids_behind,
 )
 from ksnap.dashboard.kinds.workloads.replicated import REPLICA_SETS
 from ksnap.dashboard.kinds.workloads.wire import Replicated
@@ -24,8 +25,12 @@ from ksnap.kube.watch.resource import Resource
 TEMPLATE_HASH = "pod-template-hash"
 
 
+_uids = uids_behind(REPLICA_SETS.resource)
+
+
 def pods_of_deployment(record: Replicated, around: Around) -> Sequence[Pod]:
-    return pods_behind(REPLICA_SETS.resource, record.metadata.uid, around)
+    """Those of its ReplicaSets."""
+    return [pod for uid in _uids(record, around) for pod in pods_of(uid, around)]
 
 
 def _row(record: Replicated, around: Around) -> Row:
@@ -40,7 +45,7 @@ DEPLOYMENTS = Kind(
     items="deployments",
     beside=(REPLICA_SETS.resource, *BESIDE),
     status=status_by_pods(owners_through(REPLICA_SETS.resource)),
-    metered=Metered("pod", pod_names(pods_of_deployment)),
+    metered=Metered("pod", pod_names(_uids)),
     scalable=True,
     restartable=True,
 )

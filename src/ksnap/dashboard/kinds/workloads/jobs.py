@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ksnap.dashboard.kinds.common import Condition, Json, RawCondition, section, shown_conditions
 from ksnap.dashboard.kinds.pods import Pod
-from ksnap.dashboard.kinds.workloads.pod_info import BESIDE, controller_uid, pod_info, pod_names, pods_of
+from ksnap.dashboard.kinds.workloads.pod_info import BESIDE, controller_uid, own_uid, pod_info, pod_names, pods_of
 from ksnap.dashboard.kinds.workloads.wire import Images, Template, images_of
 from ksnap.dashboard.selection.kind import Kind, Metered
 from ksnap.dashboard.selection.shapes import Row
@@ -107,7 +107,7 @@ JOBS = Kind(
     items="jobs",
     beside=BESIDE,
     status=count_jobs,
-    metered=Metered("pod", pod_names(_pods)),
+    metered=Metered("pod", pod_names(own_uid)),
 )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ksnap.dashboard.context import ClusterAsCaller
-from ksnap.dashboard.details import read_beside
+from ksnap.dashboard.details import read
 from ksnap.dashboard.kinds.common import Json
 from ksnap.dashboard.kinds.workloads.cronjobs import CRON_JOBS
 from ksnap.dashboard.kinds.workloads.daemonsets import DAEMON_SETS
@@ -23,7 +23,7 @@ from ksnap.kube.failures import KubeRefusal
 from ksnap.kube.watch.records import Record
 from ksnap.kube.watch.resource import Resource
 
-# Owners of owners: chains of real operators have three or four; a ring of references must end, too.
+# Chains of real operators have three or four.
 LONGEST = 10
 WORKLOADS: Mapping[tuple[str, str], Kind[Any]] = {
     (each.resource.group, each.resource.kind): each
@@ -71,13 +71,14 @@ def controller_of(found: Json) -> Json | None:
 
 
 async def owner_chain(at: ClusterAsCaller, found: Json, errors: list[ErrStatus]) -> list[Owner]:
-    """The owners of an object, the nearest first. What may not be seen is told in `errors`."""
+    """The owners of an object, the nearest first. What may not be seen is told in `errors`. A ring of references, which
+    Kubernetes allows, ends where it would begin anew."""
     namespace = found.get("metadata", {}).get("namespace", "")
     chain: list[Owner] = []
     current: Json | None = found
     while current is not None and len(chain) < LONGEST:
         reference = controller_of(current)
-        if reference is None:
+        if reference is None or any(each.uid == reference.get("uid") for each in chain):
             break
         current = await _read(at, reference, namespace, errors)
         chain.append(_owner(reference, current))
@@ -90,16 +91,22 @@ def _owner(reference: Json, found: Json | None) -> Owner:
 
 
 async def _read(at: ClusterAsCaller, reference: Json, namespace: str, errors: list[ErrStatus]) -> Json | None:
-    """The owner, unless it is gone: another object of its name has another uid."""
-    resource = await _resource(at, reference, errors)
-    if resource is None:
+    """The owner, unless it is gone: another object of its name has another uid. An API group that is out of order must
+    not take the pods with it that its objects own."""
+    try:
+        resource = await _resource(at, reference)
+        if resource is None:
+            return None
+        where = namespace if resource.namespaced else ""
+        found = await read(at, resource, reference.get("name", ""), where)
+    except KubeRefusal as error:
+        if error.status != 404:
+            add_error(errors, error)
         return None
-    where = namespace if resource.namespaced else ""
-    found = await read_beside(at, resource, reference.get("name", ""), where, errors)
-    return found if found is not None and found["metadata"].get("uid") == reference.get("uid") else None
+    return found if found["metadata"].get("uid") == reference.get("uid") else None
 
 
-async def _resource(at: ClusterAsCaller, reference: Json, errors: list[ErrStatus]) -> Resource[Any] | None:
+async def _resource(at: ClusterAsCaller, reference: Json) -> Resource[Any] | None:
     """What a reference is of: by the API's own word where we do not know the kind. None if the API has no such kind."""
     api_version, kind = reference.get("apiVersion", ""), reference.get("kind", "")
     group, _, version = api_version.rpartition("/")
@@ -107,14 +114,7 @@ async def _resource(at: ClusterAsCaller, reference: Json, errors: list[ErrStatus
     if known is not None:
         return known.resource
     path = f"/apis/{api_version}" if group else f"/api/{version}"
-    try:
-        listed = await at.api.get(path, what=f"resources of {api_version}")
-    except KubeRefusal as error:
-        if error.status == 403:
-            add_error(errors, error)
-        elif error.status != 404:
-            raise
-        return None
+    listed = await at.api.get(path, what=f"resources of {api_version}")
     for each in listed.get("resources") or ():
         if each.get("kind") == kind and "/" not in each.get("name", ""):
             return Resource(each["name"], kind, Record, group, version, namespaced=bool(each.get("namespaced")))

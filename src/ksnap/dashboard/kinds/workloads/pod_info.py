@@ -13,7 +13,7 @@ from ksnap.dashboard.kinds.pods import PODS, Pod, warned
 from ksnap.dashboard.selection.metrics import Name
 from ksnap.dashboard.selection.shapes import Row
 from ksnap.dashboard.selection.views import Around, View
-from ksnap.kube.watch.objects import Index
+from ksnap.kube.watch.objects import NO_RECORDS, Index
 from ksnap.kube.watch.records import Record
 from ksnap.kube.watch.resource import Resource
 
@@ -39,12 +39,6 @@ _UNSETTLED_BY_CONTROLLER: Index[Pod] = Index(
 def pods_of(uid: str, around: Around) -> Sequence[Pod]:
     """The pods that this one controls."""
     return list(around.view(PODS.resource).by(BY_CONTROLLER, uid)) if uid else []
-
-
-def pods_behind(resource: Resource[Any], uid: str, around: Around) -> list[Pod]:
-    """The pods of what this one owns: of a Deployment's ReplicaSets, of a CronJob's Jobs."""
-    between = around.view(resource).by(BY_OWNER, uid)
-    return [pod for each in between for pod in pods_of(each.metadata.uid, around)]
 
 
 def pod_info(current: int, desired: int | None, pods: Sequence[Pod], around: Around) -> Row:
@@ -96,10 +90,27 @@ def _listed(uids: Iterable[str], among: View[Any]) -> Iterable[str]:
     return [uid for uid in uids if uid and among.count(BY_UID, uid)]
 
 
-def pod_names(pods: Callable[[R, Around], Iterable[Pod]]) -> Callable[[Iterable[R], Around], list[Name]]:
-    """The pods whose use a list sums up."""
+def pod_names(controllers: Callable[[Any, Around], Iterable[str]]) -> Callable[[Iterable[Any], Around], list[Name]]:
+    """The pods whose use a list sums up, by the uids of what controls them: thousands, so without a look at any."""
 
-    def names(records: Iterable[R], around: Around) -> list[Name]:
-        return [pod.key for record in records for pod in pods(record, around)]
+    def names(records: Iterable[Any], around: Around) -> list[Name]:
+        pods = around.view(PODS.resource)
+        groups = pods.objects.groups(BY_CONTROLLER)
+        uids = (uid for record in records for uid in controllers(record, around))
+        return [key for uid in uids for key in groups.get(uid, NO_RECORDS) if pods.sees(key[0])]
 
     return names
+
+
+def own_uid(record: Record, _around: Around) -> Iterable[str]:
+    """Of what controls its pods itself."""
+    return (record.metadata.uid,)
+
+
+def uids_behind(resource: Resource[Any]) -> Callable[[Record, Around], Iterable[str]]:
+    """Of what a record has between itself and its pods."""
+
+    def uids(record: Record, around: Around) -> Iterable[str]:
+        return (each.metadata.uid for each in around.view(resource).by(BY_OWNER, record.metadata.uid))
+
+    return uids

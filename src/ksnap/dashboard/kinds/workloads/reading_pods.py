@@ -9,7 +9,7 @@ from ksnap.dashboard.kinds.pods import PODS, Pod
 from ksnap.dashboard.kinds.storage.claims import CLAIMS
 from ksnap.dashboard.kinds.workloads.controller import controller_row
 from ksnap.dashboard.kinds.workloads.environment import Sources, references
-from ksnap.dashboard.kinds.workloads.owners import owner_chain
+from ksnap.dashboard.kinds.workloads.owners import controller_of, owner_chain
 from ksnap.dashboard.kinds.workloads.pod_detail import claims_of, pod_detail
 from ksnap.dashboard.kinds.workloads.pod_info import BESIDE
 from ksnap.dashboard.selection.lists import Lists
@@ -32,10 +32,11 @@ async def read_pod(
     pod = await read(at, PODS.resource, name, namespace)
     errors: list[ErrStatus] = []
     uid = str(pod["metadata"].get("uid", ""))
+    counted = BESIDE if controller_of(pod) is not None else ()
     async with together() as group:
         chain = group.create_task(owner_chain(at, pod, errors))
         sources = group.create_task(_sources(at, pod, errors, show_secrets=show_secrets))
-        around = group.create_task(lists.around(at, BESIDE, namespaces=namespace, fresh=fresh))
+        around = group.create_task(lists.around(at, counted, namespaces=namespace, fresh=fresh))
         events = group.create_task(
             events_of(lists, at, PODS.resource, name, namespace, uid=uid, query=FIRST_TEN, fresh=fresh)
         )

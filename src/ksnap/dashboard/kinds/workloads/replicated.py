@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ksnap.dashboard.kinds.common import Json, section
 from ksnap.dashboard.kinds.pods import Pod
-from ksnap.dashboard.kinds.workloads.pod_info import BESIDE, pod_info, pod_names, pods_of, status_by_pods
+from ksnap.dashboard.kinds.workloads.pod_info import BESIDE, own_uid, pod_info, pod_names, pods_of, status_by_pods
 from ksnap.dashboard.kinds.workloads.wire import Replicated
 from ksnap.dashboard.selection.kind import Kind, Metered
 from ksnap.dashboard.selection.shapes import Row
@@ -21,7 +21,7 @@ def _row(record: Replicated, around: Around) -> Row:
     return {"podInfo": info, **record.images.row}
 
 
-_METERED = Metered("pod", pod_names(own_pods))
+_METERED = Metered("pod", pod_names(own_uid))
 
 REPLICA_SETS = Kind(
     Resource("replicasets", "ReplicaSet", Replicated, group="apps"),

@@ -11,7 +11,7 @@ from ksnap.dashboard.kinds.pods import PODS
 from ksnap.server.answers import json_answer
 from ksnap.server.routes.dashboard.context import AsCaller
 from ksnap.server.routes.dashboard.details import Name, Namespace
-from ksnap.server.routes.dashboard.lists import SELECTION, list_answer, list_routes
+from ksnap.server.routes.dashboard.lists import SELECTION, list_answer, list_routes, wants_fresh
 from ksnap.server.routes.dashboard.route import DashboardRoute
 from ksnap.server.services import InServices
 
@@ -33,7 +33,8 @@ async def namespace_events(request: Request, at: AsCaller, name: Namespace) -> R
 
 @router.get("/node/{name}", summary="One node, with its pods and events")
 async def node(request: Request, services: InServices, at: AsCaller, name: Name) -> Response:
-    return json_answer(await read_node(services.lists, at, name, request.query_params.multi_items()))
+    query = request.query_params.multi_items()
+    return json_answer(await read_node(services.lists, at, name, query=query, fresh=wants_fresh(request)))
 
 
 @router.get("/node/{name}/pod", summary="The pods on a node", openapi_extra=SELECTION)

@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from ksnap.dashboard.statuses import CsrfFailed
-from ksnap.errors import KsnapError, NotAuthenticated
+from ksnap.errors import InvalidInput, KsnapError, NotAuthenticated
 from ksnap.server.answers import media_types
 from ksnap.server.middleware.admission import token_of
 from ksnap.server.services import services_of
@@ -39,6 +39,7 @@ class DashboardRoute(APIRoute):
         answer = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
+            _check_path(request)
             if request.method == "POST":
                 _check_csrf(request)
             if request.method in {"POST", "PUT"}:
@@ -61,6 +62,12 @@ class EventRoute(DashboardRoute):
     """For answers that do not end."""
 
     produces = ANY_JSON | {"text/event-stream", "text/*"}
+
+
+def _check_path(request: Request) -> None:
+    """No part of a path climbs out of its place in the API server's path, which has it as a name."""
+    if any(part in {".", ".."} for part in request.path_params.values()):
+        raise InvalidInput("The path is not understood", details="a dot is no name in Kubernetes")
 
 
 def _check_csrf(request: Request) -> None:
