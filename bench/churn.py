@@ -70,7 +70,7 @@ async def _change_until(
     given = 0
     while not ended.is_set():
         due = int((time.monotonic() - began) * rate)
-        while given < due:
+        while given < due and not ended.is_set():
             await queue.put(given)
             given += 1
         await asyncio.sleep(_STEP_S)

@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,8 @@ ANNOTATION = "kwok.x-k8s.io/node"
 # The node controller calls a node dead after 50 s without a renewed lease: kwok renews each in a quarter of this.
 LEASE_S = 40
 _WORKERS = 16
-_READY_S = 300.0
+_READY_S = 900.0
+_ANSWER_S = 120.0
 _PENDING_EVERY = 10
 _NOBODY = "nobody"
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -55,37 +57,44 @@ def up(layout: Layout, cache: Cache, crowd: Crowd) -> None:
     """Start kwok and make what is missing; returns when the pods that have a node run."""
     kwok = gobuild.tool(cache, "kwok")
     _start(layout, [str(kwok)])
-    caller = _Caller(layout)
-    _make(caller, "namespaces", [_namespace(crowd.namespace(at)) for at in range(crowd.namespaces)])
-    _make(caller, "nodes", [_node(at) for at in range(crowd.nodes)])
-    last = crowd.namespace(crowd.namespaces - 1)
-    wait_for(
-        "accounts in the namespaces",
-        lambda: caller.exists(f"/api/v1/namespaces/{last}/serviceaccounts/default"),
-        timeout_s=_READY_S,
-        explain=lambda: last,
-    )
-    _make(caller, "pods", _pods(crowd))
-    _make(caller, "events", _events(crowd, caller.uids(f"/api/v1/pods?labelSelector={LABEL}")))
-    wait_for(
-        "simulated pods run",
-        lambda: not caller.exists_any("/api/v1/pods", "fieldSelector=status.phase=Pending,spec.nodeName!="),
-        timeout_s=_READY_S,
-        explain=lambda: f"log: {layout.log / UNIT}",
-    )
+    with closing(_Caller(layout)) as caller:
+        _make(caller, "namespaces", [_namespace(crowd.namespace(at)) for at in range(crowd.namespaces)])
+        _make(caller, "nodes", [_node(at) for at in range(crowd.nodes)])
+        last = crowd.namespace(crowd.namespaces - 1)
+        wait_for(
+            "accounts in the namespaces",
+            lambda: caller.exists(f"/api/v1/namespaces/{last}/serviceaccounts/default"),
+            timeout_s=_READY_S,
+            explain=lambda: last,
+        )
+        _make(caller, "pods", _pods(crowd))
+        _make(caller, "events", _events(crowd, caller.uids(f"/api/v1/pods?labelSelector={LABEL}")))
+        wait_for(
+            "simulated pods run",
+            lambda: not caller.exists_any("/api/v1/pods", "fieldSelector=status.phase=Pending,spec.nodeName!="),
+            timeout_s=_READY_S,
+            explain=lambda: f"log: {layout.log / UNIT}",
+        )
     say(f"{crowd.nodes} nodes, {crowd.pods} pods and {crowd.events} events are simulated")
 
 
 def down(layout: Layout) -> None:
     """Remove what was made, and end kwok."""
-    caller = _Caller(layout)
-    names = caller.names("/api/v1/namespaces", LABEL)
-    # At once: a pod's node would have to agree to a graceful end, for each on its own.
-    at_once = "gracePeriodSeconds=0&propagationPolicy=Background"
-    for kind in ("pods", "events"):
-        caller.each("DELETE", [(f"/api/v1/namespaces/{name}/{kind}?{at_once}", None) for name in names])
-    caller.each("DELETE", [(f"/api/v1/namespaces/{name}", None) for name in names])
-    caller.each("DELETE", [(f"/api/v1/nodes?labelSelector={LABEL}", None)])
+    with closing(_Caller(layout)) as caller:
+        names = caller.names("/api/v1/namespaces", LABEL)
+        # At once: a pod's node would have to agree to a graceful end, for each on its own.
+        at_once = "gracePeriodSeconds=0&propagationPolicy=Background"
+        for kind in ("pods", "events"):
+            # One after the other: each is some hundred deletions for the API server.
+            caller.each("DELETE", [(f"/api/v1/namespaces/{name}/{kind}?{at_once}", None) for name in names], workers=1)
+        caller.each("DELETE", [(f"/api/v1/namespaces/{name}", None) for name in names])
+        caller.each("DELETE", [(f"/api/v1/nodes?labelSelector={LABEL}", None)])
+        wait_for(
+            "namespaces gone",  # the next crowd's have the same names
+            lambda: not caller.names("/api/v1/namespaces", LABEL),
+            timeout_s=_READY_S,
+            explain=lambda: ", ".join(names),
+        )
     end(layout)
 
 
@@ -103,6 +112,7 @@ def _start(layout: Layout, argv: list[str]) -> ProcessId:
         return running
     argv += [
         f"--kubeconfig={layout.kubeconfig}",
+        "--v=WARN",
         "--manage-all-nodes=false",
         f"--manage-nodes-with-annotation-selector={ANNOTATION}=fake",
         f"--node-lease-duration-seconds={LEASE_S}",
@@ -127,10 +137,15 @@ class _Caller:
         self._tls = ssl.create_default_context(cafile=str(layout.ca))
         self._tls.load_cert_chain(layout.pki / "admin.crt", layout.pki / "admin.key")
         self._own = threading.local()
+        self._open: list[http.client.HTTPSConnection] = []
 
-    def each(self, method: str, requests: Iterable[tuple[str, Manifest | None]]) -> None:
+    def close(self) -> None:
+        for each in self._open:
+            each.close()
+
+    def each(self, method: str, requests: Iterable[tuple[str, Manifest | None]], *, workers: int = _WORKERS) -> None:
         """All of them, some at once. One that is there already (409), or gone (404), is as good."""
-        with ThreadPoolExecutor(_WORKERS) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             for status, answer in pool.map(lambda each: self._call(method, *each), requests):
                 if status >= 400 and status not in {404, 409}:
                     raise ClusterError(f"the API server says {status}: {answer[:300]!r}")
@@ -158,13 +173,19 @@ class _Caller:
     def _call(
         self, method: str, path: str, body: Manifest | None, accept: str = "application/json"
     ) -> tuple[int, bytes]:
-        connection: http.client.HTTPSConnection | None = getattr(self._own, "connection", None)
-        if connection is None:
-            connection = self._own.connection = http.client.HTTPSConnection(self._host, timeout=120, context=self._tls)
         headers = {"Content-Type": "application/json", "User-Agent": "ksnap-dev-cluster", "Accept": accept}
-        connection.request(method, path, body=json.dumps(body) if body is not None else None, headers=headers)
-        with connection.getresponse() as response:
-            return response.status, response.read()
+        try:
+            connection: http.client.HTTPSConnection = self._own.connection
+        except AttributeError:
+            connection = http.client.HTTPSConnection(self._host, timeout=_ANSWER_S, context=self._tls)
+            self._own.connection = connection
+            self._open.append(connection)
+        try:
+            connection.request(method, path, body=json.dumps(body) if body is not None else None, headers=headers)
+            with connection.getresponse() as response:
+                return response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ClusterError(f"the API server went away: {error}") from error
 
 
 def _make(caller: _Caller, kind: str, manifests: Iterable[Manifest]) -> None:

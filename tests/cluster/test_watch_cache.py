@@ -10,7 +10,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from pydantic import SecretStr
@@ -230,6 +230,42 @@ async def test_a_watch_that_breaks_off_is_resumed_without_a_list(open_cache: Ope
         assert sum(1 for each in watched.proxy.requests if "watch=1" not in each.path) == 1
 
 
+async def test_many_changes_over_a_line_that_breaks_again_and_again(open_cache: Open, kubectl: Kubectl) -> None:
+    """In the end the cache holds what the API server holds, version by version, and the feed told how it came to it."""
+    async with open_cache() as watched:
+        for size in (900, 5_000, 12_000, 20_000):
+            watched.proxy.add(Fault("GET", WATCH, CutAnswer(size)))
+        told: dict[str, str] = {}
+        cache = await watched.ready()
+        room = watched.namespace
+        with cache.subscribe() as reader:
+            names = [f"many-{number}" for number in range(30)]
+            await asyncio.to_thread(create, kubectl, room, *names)
+            await asyncio.to_thread(kubectl, "-n", room, "label", "configmap", *names[:20], "color=red")
+            await asyncio.to_thread(delete, kubectl, room, *names[10:25])
+            await asyncio.to_thread(create, kubectl, room, *names[15:20])
+            listed = json.loads(await asyncio.to_thread(kubectl, "-n", room, "get", "configmaps", "-o", "json"))[
+                "items"
+            ]
+            expected = {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in listed}
+            await eventually(lambda: versions(cache, room) == expected)
+            for each in await reader.next():
+                assert each is not RESYNC
+                name, metadata = each.record.metadata.name, each.record.metadata
+                if metadata.namespace == room and each.type == "deleted":
+                    del told[name]
+                elif metadata.namespace == room:
+                    assert (name in told) == (each.type == "modified")
+                    told[name] = metadata.resource_version
+        assert watched.asked("watch=1") > 2
+        assert told == {name: version for name, version in expected.items() if name in names}
+
+
+def versions(cache: WatchCache[Record], namespace: str) -> dict[str, str]:
+    records = [each.metadata for each in cache.objects if each.metadata.namespace == namespace]
+    return {each.name: each.resource_version for each in records}
+
+
 async def test_a_silent_watch_is_begun_again(open_cache: Open, kubectl: Kubectl) -> None:
     async with open_cache(WatchSettings(silence_s=0.5)) as watched:
         silent = watched.proxy.add(Fault("GET", WATCH, Hang()))
@@ -239,24 +275,34 @@ async def test_a_silent_watch_is_begun_again(open_cache: Open, kubectl: Kubectl)
         assert await watched.until(lambda names: "a" in names)
 
 
-async def test_an_api_server_that_is_away(open_cache: Open, kubectl: Kubectl) -> None:
-    """Lists go on for a while and say how old they are; then they fail; then all is well again."""
-    async with open_cache(WatchSettings(stale_s=2.0)) as watched:
-        create(kubectl, watched.namespace, "a")
-        cut = watched.proxy.add(Fault("GET", WATCH, CutAnswer(10)))
-        away = watched.proxy.add(Fault("GET", "", Answer(503), times=None, skip=1))
-        cache = await watched.ready()
-        create(kubectl, watched.namespace, "b")
-        await watched.met(cut)
-        await watched.met(away)
-        assert 0 < cache.age_s < 2
+async def gone_away(watched: Watched, kubectl: Kubectl) -> WatchCache[Record]:
+    """A filled cache whose API server then answers no more, and which has noticed."""
+    create(kubectl, watched.namespace, "a")
+    watched.proxy.add(Fault("GET", WATCH, CutAnswer(10)))
+    away = watched.proxy.add(Fault("GET", "", Answer(503), times=None, skip=1))
+    cache = await watched.ready()
+    create(kubectl, watched.namespace, "b")
+    await watched.met(away)
+    await eventually(lambda: cache.age_s)
+    return cache
+
+
+async def test_an_api_server_that_is_away_for_a_while(open_cache: Open, kubectl: Kubectl) -> None:
+    """Lists go on, and say how old they are; then all is well again."""
+    async with open_cache(WatchSettings(stale_s=300)) as watched:
+        cache = await gone_away(watched, kubectl)
         assert "a" in await watched.names()
-        with pytest.raises(ClusterUnreachable) as failed:
-            await watched.until(lambda _: False)
-        assert "could not answer" in failed.value.message
         watched.proxy.faults.clear()
         await eventually(lambda: not cache.age_s)
         assert await watched.until(lambda names: {"a", "b"} <= names)
+
+
+async def test_an_api_server_that_is_away_for_long(open_cache: Open, kubectl: Kubectl) -> None:
+    async with open_cache(WatchSettings(stale_s=0.1)) as watched:
+        await gone_away(watched, kubectl)
+        with pytest.raises(ClusterUnreachable) as failed:
+            await watched.until(lambda _: False)
+        assert "could not answer" in failed.value.message
 
 
 async def test_nothing_to_read_yet(open_cache: Open) -> None:
@@ -299,6 +345,24 @@ async def test_fresh_is_as_of_now(open_cache: Open, kubectl: Kubectl) -> None:
         delete(kubectl, watched.namespace, "new-0")
         await cache.fresh()
         assert "new-0" not in names_in(cache, watched.namespace)
+
+
+async def test_a_changed_configuration_ends_what_went_by_the_old_one(open_cache: Open) -> None:
+    async with open_cache() as watched:
+        former = await watched.ready()
+        config = replace(watched.connection.config, timeout_s=11)
+        changed = await ClusterConnection.open(config)
+        try:
+            with former.subscribe() as reader:
+                assert await watched.caches.ready(changed, CONFIG_MAPS) is not former
+                with pytest.raises(Unavailable):
+                    await reader.next()
+            with pytest.raises(Unavailable):
+                await former.ready()
+            assert watched.caches.running == {"watched": 1}
+        finally:
+            watched.caches.drop("watched")
+            await changed.close()
 
 
 async def test_idle_caches_end(open_cache: Open) -> None:

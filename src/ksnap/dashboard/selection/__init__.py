@@ -28,9 +28,10 @@
    reads it by index: `around.view(PODS).by(BY_OWNER, record.metadata.uid)`. Never loop over all of them. Indexes
    are made once at a module's level (`kinds/indexes.py` has those by owner, node and involved object).
 
-4. A list that belongs to an object (`/deployment/{ns}/{name}/event`): `lists.answer(EVENTS, ..., only=Only(...))`,
-   with the index to look in, or a predicate.
+4. A list that belongs to an object (`/pod/{namespace}/{pod}/event`) is `list_answer(request, at, EVENTS,
+   namespaces=namespace, only=lambda events, around: about(events, "Pod", namespace, pod))`: what is found by an index.
+   `also=(...)` names resources that this takes beyond the kind's own `beside`.
 
-5. `status=` counts the unfiltered list: a function of the view and what is around it; `measured=` says which pods or
+5. `status=` counts the unfiltered list: a function of the view and what is around it; `metered=` says which pods or
    nodes the list's cumulative metrics are of.
 """

@@ -18,7 +18,7 @@ import structlog
 
 from ksnap.errors import KsnapError, NotFound, Unavailable
 from ksnap.kube.connection import ClusterConnection
-from ksnap.kube.failures import ClusterUnreachable
+from ksnap.kube.failures import ClusterTimedOut, ClusterUnreachable
 from ksnap.kube.watch.decoding import Decoder
 from ksnap.kube.watch.feed import Feed, Subscription
 from ksnap.kube.watch.objects import Change, Objects
@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 _BACKOFF = Backoff(first_s=0.5, longest_s=15.0)
 # A watch that ends at once, by a proxy's fault, is not begun again at once.
 _LEAST_S = 1.0
+# A watch that has lasted so long was a good one: what failed before is forgotten.
+_GOOD_S = 10.0
 # A busy resource passes any version within this; a quiet one is listed anew instead.
 _REACH_S = 0.2
 
@@ -78,7 +80,10 @@ class WatchCache(Generic[R]):
         self._listed = 0
         self._wanted = 1
         self._trouble: KsnapError | None = None
+        self._contact_at = clock()
+        """When the API server was last heard of, as far as this cache goes."""
         self._lost_at: float | None = None
+        self._failures = 0
         self._interruptible: asyncio.Timeout | None = None
         self._news = asyncio.Event()
 
@@ -142,7 +147,6 @@ class WatchCache(Generic[R]):
 
     async def run(self) -> None:
         """Keep in step, for ever."""
-        failures = 0
         while True:
             began = self._clock()
             pause = _LEAST_S
@@ -151,18 +155,16 @@ class WatchCache(Generic[R]):
                     await self._list()
                 if await self._watch():
                     continue
-                failures = 0
-            except VersionGone:
+            except VersionGone as error:
                 self._version = ""
+                self._lost(error)
             except KsnapError as error:
-                failures += 1
-                pause = self._stumbled(error, failures)
+                pause = self._stumbled(error)
             except Exception:
-                # The root of this work: its end would be the end of every other cache, and of the server.
+                # The root of this work: nobody would watch any more.
                 log.exception("watch_crashed", cluster=self._connection.name, resource=str(self.resource))
                 self._version = ""
-                failures += 1
-                pause = self._stumbled(Unavailable("The watch has failed", details=str(self.resource)), failures)
+                pause = self._stumbled(Unavailable("The watch has failed", details=str(self.resource)))
             await asyncio.sleep(max(0.0, pause - (self._clock() - began)))
 
     def end(self, error: KsnapError) -> None:
@@ -172,12 +174,17 @@ class WatchCache(Generic[R]):
         self._feed.end(error)
         self._wake()
 
-    def _stumbled(self, error: KsnapError, failures: int) -> float:
+    def _lost(self, error: KsnapError) -> None:
+        """From now on the records are how it was when the API server was last heard of."""
         self._trouble = error
         if self._lost_at is None:
-            self._lost_at = self._clock()
+            self._lost_at = self._contact_at
         self._wake()
-        pause = _BACKOFF.wait_s(failures, chance=random.random())  # noqa: S311 # spreads caches, hides nothing
+
+    def _stumbled(self, error: KsnapError) -> float:
+        self._lost(error)
+        self._failures += 1
+        pause = _BACKOFF.wait_s(self._failures, chance=random.random())  # noqa: S311 # spreads caches, hides nothing
         log.warning(
             "watch_failed",
             cluster=self._connection.name,
@@ -200,16 +207,29 @@ class WatchCache(Generic[R]):
         log.info("watch_listed", cluster=self._connection.name, resource=str(self.resource), objects=len(records))
 
     async def _watch(self) -> bool:
-        """One watch, to its end; or until a reader needs a list, which is then said."""
+        """One watch, to its end. Whether the next one, or a list that a reader needs, is due at once."""
         lines = watch_lines(self._connection, self.resource, self._version, silence_s=self._settings.silence_s)
+        began, accepted = self._clock(), False
         try:
             async with asyncio.timeout(None) as self._interruptible, aclosing(lines):
                 async for line in lines:
+                    accepted = True
                     self._take(line)
         except TimeoutError:
             return True
+        except ClusterTimedOut:
+            # Silence may be an API server without bookmarks: the next watch shows whether it is still there.
+            if not accepted:
+                raise
+            return True
+        except KsnapError:
+            self._contact_at = self._clock() if accepted else self._contact_at
+            raise
         finally:
             self._interruptible = None
+            if self._clock() - began > _GOOD_S:
+                self._failures = 0
+        self._contact_at = self._clock()
         return False
 
     def _take(self, line: bytes) -> None:
@@ -243,8 +263,8 @@ class WatchCache(Generic[R]):
         return self.objects.remove(record.key, record) if kind == "DELETED" else self.objects.put(record)
 
     def _in_step(self) -> None:
-        if self._trouble is not None or self._lost_at is not None:
-            self._trouble, self._lost_at = None, None
+        self._contact_at = self._clock()
+        self._trouble, self._lost_at = None, None
         self._wake()
 
     async def _reaches(self, version: str) -> bool:
