@@ -133,8 +133,9 @@ def with_metrics_server(cluster: ClusterInfo, pods: str) -> Iterator[None]:
 DEPLOYMENT = ("--namespace=kube-system", "deployment/metrics-server")
 
 
+@pytest.mark.thorough  # it is built first, for some minutes
 @pytest.mark.usefixtures("with_metrics_server")
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_the_real_metrics_server_fails_and_recovers(
     by_api: RunningServer, kubectl: Kubectl, reader: str, pods: str
 ) -> None:
