@@ -19,7 +19,7 @@ test: lint types test-fast cluster ## what CI asks, from nothing (15 minutes on 
 	$(run) pytest tests/cluster --timeout 600 -m "not thorough"
 
 test-thorough: cluster ## real programs restored, the development cluster's own recovery, 1 GB, and cosign's own word
-	@$(run) python -m dev.cluster tool cosign >/dev/null
+	@for tool in cosign metrics-server prometheus; do $(run) python -m dev.cluster tool $$tool >/dev/null; done
 	$(run) pytest tests --timeout 900 -m thorough
 
 test-fast: setup ## the tests that need no cluster

@@ -8,7 +8,7 @@ import msgspec
 from ksnap.dashboard.kinds.events import EVENTS
 from ksnap.dashboard.kinds.pod_wire import PodSpec, PodStatus
 from ksnap.dashboard.kinds.pods import PODS, Pod, count_by_standing
-from ksnap.dashboard.metrics.points import MetricPoint
+from ksnap.dashboard.metrics.points import MetricPoint, timestamp
 from ksnap.dashboard.selection.metrics import Usage
 from ksnap.dashboard.selection.views import Around, View
 from ksnap.kube.watch.decoding import Decoder
@@ -114,11 +114,11 @@ def test_a_row() -> None:
 
 def test_a_row_with_metrics() -> None:
     found = around(SOME, [])
-    found.usage = {("pod", ("n", "fine")): Usage(250, 1 << 20, (MetricPoint("2026-01-01T00:00:00Z", 200),), ())}
-    assert msgspec.to_builtins(PODS.full_row(SOME[0], found)["metrics"]) == {
+    found.usage = {("pod", ("n", "fine")): Usage(250, 1 << 20, (MetricPoint(timestamp(1767225600), 200),), ())}
+    assert PODS.full_row(SOME[0], found)["metrics"] == {
         "cpuUsage": 250,
         "memoryUsage": 1 << 20,
-        "cpuUsageHistory": ({"timestamp": "2026-01-01T00:00:00Z", "value": 200},),
+        "cpuUsageHistory": (MetricPoint("2026-01-01T00:00:00Z", 200),),
         "memoryUsageHistory": (),
     }
 
