@@ -8,6 +8,8 @@ import json
 import re
 from dataclasses import dataclass
 
+import msgspec
+
 from ksnap.errors import InvalidInput, KsnapError
 
 
@@ -82,12 +84,16 @@ class ConnectionClosed(KsnapError):
 # Beside the control characters, which JSON escapes anyway: those that browsers change on the way (JSONEncoding), and
 # halves of surrogate pairs, which UTF-8 cannot carry. What is outside the first plane needs no escape.
 _FRAGILE = re.compile("[\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff\ud800-\udfff]")
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encoder = msgspec.json.Encoder()
+_encode_halves = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def quoted(text: str) -> str:
     """A JSON string that arrives as it is through every transport."""
-    encoded = _encode(text)
+    try:
+        encoded = _encoder.encode(text).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        encoded = _encode_halves(text)
     return encoded if encoded.isascii() else _FRAGILE.sub(_escape, encoded)
 
 
