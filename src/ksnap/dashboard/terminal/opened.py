@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ksnap.dashboard.terminal.closing import CRASHED, EXPIRED, Closing
-from ksnap.dashboard.terminal.connection import ConnectionClosed, SockJsConnection
 from ksnap.dashboard.terminal.place import Place
 from ksnap.dashboard.terminal.session import BoundSession
 from ksnap.dashboard.terminal.settings import TerminalSettings
 from ksnap.dashboard.terminal.trail import Trail
+from ksnap.sockjs.connection import SockJsConnection
+from ksnap.sockjs.frames import ConnectionClosed
 
 
 @dataclass(slots=True, eq=False)

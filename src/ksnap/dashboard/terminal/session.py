@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 
 from ksnap.dashboard.terminal.closing import CLIENT_GONE, IDLE, POD_DELETED, Closing, protocol_error
 from ksnap.dashboard.terminal.command import Command
-from ksnap.dashboard.terminal.connection import ConnectionClosed, SockJsConnection
 from ksnap.dashboard.terminal.hang_up import hang_up
 from ksnap.dashboard.terminal.messages import BadMessage, Bind, Resize, Stdin, parse
 from ksnap.dashboard.terminal.place import Place
 from ksnap.dashboard.terminal.screen import Screen
 from ksnap.dashboard.terminal.typed import Size, Typed
+from ksnap.sockjs.connection import SockJsConnection
+from ksnap.sockjs.frames import ConnectionClosed
 
 BAD_MESSAGES = 3
 """So many are forgiven."""

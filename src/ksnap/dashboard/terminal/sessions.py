@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import structlog
 
 from ksnap.dashboard.terminal.closing import CLIENT_GONE, NOT_FOUND, SHUTDOWN, Closing, protocol_error
-from ksnap.dashboard.terminal.connection import ConnectionClosed, SockJsConnection
 from ksnap.dashboard.terminal.hang_up import WHOLE_S
 from ksnap.dashboard.terminal.messages import BadMessage, Bind, parse
 from ksnap.dashboard.terminal.opened import Opened
 from ksnap.dashboard.terminal.settings import TerminalSettings
 from ksnap.dashboard.terminal.tokens import fits
 from ksnap.errors import RateLimited, Unavailable
+from ksnap.sockjs.connection import SockJsConnection
+from ksnap.sockjs.frames import ConnectionClosed
 
 ID_BYTES = 16
 # When the server ends: what a process gets to end, and a moment for the trail.

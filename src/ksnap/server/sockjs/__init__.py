@@ -11,9 +11,10 @@ our server, nothing knows ksnap: whoever serves SockJS takes the two packages.
 """
 
 from ksnap.server.sockjs.app import SockJsApp, sockjs_app
-from ksnap.server.sockjs.connection import Handler, SockJsConnection
+from ksnap.server.sockjs.connection import Handler
 from ksnap.server.sockjs.mount import mount_sockjs
 from ksnap.server.sockjs.options import SockJsOptions
+from ksnap.sockjs.connection import SockJsConnection
 from ksnap.sockjs.frames import ConnectionClosed
 
 __all__ = [
