@@ -131,6 +131,10 @@ class ServerSettings(BaseSettings):
     """Days for which ended jobs and their progress are remembered. The jobs that made the images of a checkpoint are
     kept with it, since its deletion goes by them."""
 
+    retention_interval_s: int = Field(default=3600, ge=10)
+    """Seconds between two rounds of retention, at full multiples of it on the clock. Without a policy
+    (`ksnap retention set`) they delete nothing."""
+
     server_id: str = ""
     """Name of this server among those that share a PostgreSQL database: it takes up at once the jobs that it left
     itself, and after some seconds those of others that are dead. Two live ones of one name are refused. Empty: the

@@ -20,6 +20,9 @@ from ksnap.checkpoints.node_reports import NodeReports
 from ksnap.checkpoints.publish_job import PublishJob
 from ksnap.checkpoints.records import CheckpointRecords
 from ksnap.checkpoints.restore_job import RestoreJob
+from ksnap.checkpoints.retention.garbage import Collector
+from ksnap.checkpoints.retention.policies import Policies
+from ksnap.checkpoints.retention.rounds import Retention
 from ksnap.checkpoints.service import Checkpoints
 from ksnap.configuration.clusters import Clusters
 from ksnap.configuration.registries import Registries
@@ -53,6 +56,8 @@ class Opened:
     doctor: Doctor
     node_images: NodeImages
     progress: ProgressFeed
+    retention: Retention
+    garbage: Collector
 
 
 @asynccontextmanager
@@ -118,4 +123,6 @@ async def open_checkpoints(
             Doctor(parts.connections, reports, agent_namespace),
             NodeImages(parts.database, records, agents),
             progress,
+            Retention(parts.database, Policies(parts.database), checkpoints),
+            Collector(parts.database, parts.blobs, parts.registries, parts.signing_key),
         )

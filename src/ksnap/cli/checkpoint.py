@@ -21,7 +21,7 @@ app = group("Freeze pods, and work with what was frozen.")
 
 FIELDS = (
     "id", "status", "cluster_name", "namespace", "pod_name", "container_name", "node_name", "created_at", "created_by",
-    "size", "freeze_engine", "frozen_us", "archive_digest", "filename", "image", "image_digest", "error",
+    "size", "freeze_engine", "frozen_us", "pinned", "archive_digest", "filename", "image", "image_digest", "error",
 )  # fmt: skip
 
 
@@ -217,3 +217,15 @@ def _show(cli: Invocation, record: dict[str, Any]) -> None:
 
 def _size(record: Mapping[str, Any]) -> str:
     return size(record["size_bytes"]) if record.get("size_bytes") is not None else str(record.get("size") or "-")
+
+
+@connected(app, "pin")
+def pin(cli: Invocation, checkpoint_id: CheckpointId) -> None:
+    """Keep a checkpoint, whatever the retention policies say."""
+    cli.screen.done(cli.change("PUT", "checkpoint", checkpoint_id, "pin"), f"Pinned checkpoint {checkpoint_id}")
+
+
+@connected(app, "unpin")
+def unpin(cli: Invocation, checkpoint_id: CheckpointId) -> None:
+    """Leave a checkpoint to the retention policies again."""
+    cli.screen.done(cli.change("DELETE", "checkpoint", checkpoint_id, "pin"), f"Unpinned checkpoint {checkpoint_id}")

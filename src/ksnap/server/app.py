@@ -34,6 +34,7 @@ from ksnap.server.routes.snap import (
     registries,
     registry_login,
     registry_push,
+    retention,
     signing,
     users,
 )
@@ -69,6 +70,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     doctor.router,
     checkpoint_download.router,
     checkpoint_nodes.router,
+    retention.router,
     checkpoint.router,
     registry_push.router,
     jobs.router,

@@ -5,12 +5,12 @@ and reads the field. Order matters: what is opened later may use what was opened
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -21,6 +21,8 @@ from ksnap.checkpoints.feed import ProgressFeed
 from ksnap.checkpoints.images import Images
 from ksnap.checkpoints.node_images import NodeImages
 from ksnap.checkpoints.opening import Parts, open_checkpoints
+from ksnap.checkpoints.retention.garbage import Collector
+from ksnap.checkpoints.retention.rounds import Retention
 from ksnap.checkpoints.service import Checkpoints
 from ksnap.configuration.clusters import Clusters
 from ksnap.configuration.registries import Registries
@@ -76,6 +78,8 @@ class Services:
     node_images: NodeImages
     progress: ProgressFeed
     progress_connections: OpenConnections
+    retention: Retention
+    garbage: Collector
     dashboard: Dashboard
     lists: Lists
     csrf: CsrfTokens
@@ -126,6 +130,8 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
                 agent_namespace=settings.agent_namespace,
             )
         )
+        await stack.enter_async_context(_running(opened.retention.keep_rounds(settings.retention_interval_s)))
+        stack.push_async_callback(opened.retention.close)
         dashboard = Dashboard(clusters, connections, settings.default_cluster)
         stack.push_async_callback(dashboard.close)
         watches = await stack.enter_async_context(
@@ -158,6 +164,8 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             node_images=opened.node_images,
             progress=opened.progress,
             progress_connections=OpenConnections(settings.progress_connections, settings.progress_connections_user),
+            retention=opened.retention,
+            garbage=opened.garbage,
             dashboard=dashboard,
             lists=Lists(watches, NoMetrics()),
             csrf=CsrfTokens(
@@ -167,6 +175,17 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
                 required=not settings.disable_csrf,
             ),
         )
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Work that goes on as long as the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _locks(settings: ServerSettings) -> AbstractAsyncContextManager[ServerLocks]:

@@ -166,6 +166,39 @@ class Checkpoint(Base):
     image_digest: Mapped[str | None] = mapped_column(String(71))
     error_code: Mapped[str | None] = mapped_column(String(40))
     error: Mapped[str | None] = mapped_column(Text)
+    pinned: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    """No retention policy takes it."""
+
+
+class RetentionPolicy(Base):
+    """Which checkpoints are kept (`checkpoints/retention/rules.py`)."""
+
+    __tablename__ = "retention_policies"
+
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    cluster_name: Mapped[str] = mapped_column(String(63), default="")
+    namespace: Mapped[str] = mapped_column(String(63), default="")
+    owner: Mapped[str] = mapped_column(String(400), default="")
+    per: Mapped[str] = mapped_column(String(20))
+    keep_last: Mapped[int | None] = mapped_column(Integer)
+    max_age_s: Mapped[int | None] = mapped_column(BigInteger)
+    max_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    keep_newest: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime]
+
+
+class RetentionRound(Base):
+    """One round: what went and why. Its row is also the claim of the server that does it."""
+
+    __tablename__ = "retention_rounds"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    slot: Mapped[int] = mapped_column(BigInteger, unique=True)
+    """Of the clock, for rounds that no user asked for: one server gets it. Negative for the others."""
+    started_by: Mapped[str] = mapped_column(String(80))
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    deletions: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
 
 
 class Job(Base):

@@ -151,6 +151,8 @@ class CheckpointDetails(ListedCheckpoint):
     compressed_bytes: int | None
     freeze_engine: FreezeEngine | None
     frozen_us: int | None
+    pinned: bool
+    """Whether retention policies leave it alone."""
     """Microseconds for which the processes stood still, as CRIU measured it."""
     image_digest: str | None
     registry_name: str | None
