@@ -10,10 +10,10 @@ import yaml
 
 from charts import manifest, recipes
 from dev.cluster.tools import tool
-from ksnap.agent.node_setup.api import RESTORE_LABEL, RUNTIME
+from ksnap.agent.node_setup.api import RUNTIME
 from ksnap.agent.node_setup.containerd_config import HANDLER
 from ksnap.agent.settings import AgentSettings
-from ksnap.checkpoints.pod_spec import RUNTIME_CLASS
+from ksnap.model.checkpoint_key import RESTORE_LABEL, RUNTIME_CLASS
 from ksnap.node.protocol import AGENT_PORT, AGENT_SELECTOR, SERVER_SERVICE_ACCOUNT
 
 HELM = str(tool("helm"))
