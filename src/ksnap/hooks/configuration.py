@@ -49,18 +49,14 @@ class Webhook:
             "hook-name": self.hook,
             "cluster-name": self.cluster,
         }
-        excluded = {
-            "key": "kubernetes.io/metadata.name",
-            "operator": "NotIn",
-            "values": ["kube-system", self.own_namespace],
-        }
+        outside = ["kube-system", self.own_namespace]
+        excluded = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": outside}
+        opting_in = enumerate((SNAP, f"{ALIAS}/snap"))
         return {
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",
             "metadata": {"name": self.name, "labels": labels},
-            "webhooks": [
-                self._webhook(label, number, excluded) for number, label in enumerate((SNAP, f"{ALIAS}/snap"))
-            ],
+            "webhooks": [self._webhook(label, number, excluded) for number, label in opting_in],
         }
 
     def _webhook(self, label: str, number: int, excluded: dict[str, Any]) -> dict[str, Any]:

@@ -55,20 +55,16 @@ def _term(term: Mapping[str, Any], node: Node) -> bool:
 
 def _expression(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     key, values = expression["key"], expression.get("values") or []
-    match expression["operator"]:
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case "DoesNotExist":
-            return key not in labels
-        case "Gt":
-            return _number(labels.get(key), values, greater=True)
-        case "Lt":
-            return _number(labels.get(key), values, greater=False)
-    return False  # an operator of a later version: the pod is left alone rather than sent where it cannot run
+    holds = {
+        "In": lambda: labels.get(key) in values,
+        "NotIn": lambda: labels.get(key) not in values,
+        "Exists": lambda: key in labels,
+        "DoesNotExist": lambda: key not in labels,
+        "Gt": lambda: _number(labels.get(key), values, greater=True),
+        "Lt": lambda: _number(labels.get(key), values, greater=False),
+    }.get(expression["operator"])
+    # An operator of a later version: the pod is left alone rather than sent where it cannot run.
+    return holds is not None and holds()
 
 
 def _number(value: str | None, values: Sequence[str], *, greater: bool) -> bool:

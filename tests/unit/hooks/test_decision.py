@@ -190,8 +190,8 @@ def test_why_not_is_said() -> None:
 
 
 def test_a_review_is_answered() -> None:
-    body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-            "request": {"uid": "u1", "operation": "CREATE", "namespace": "shop", "dryRun": True, "object": pod()}}  # fmt: skip
+    asked = {"uid": "u1", "operation": "CREATE", "namespace": "shop", "dryRun": True, "object": pod()}
+    body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": asked}
     request = parse_review(json.dumps(body).encode())
     assert (request.uid, request.namespace, request.dry_run, request.object) == ("u1", "shop", True, pod())
     plain = json.loads(answer("u1", []))
