@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dev.cluster import agent_image, crowd, info, status, tools
+from dev.cluster import agent_image, crowd, info, metrics_server, status, tools
 from dev.cluster.cache import Cache
 from dev.cluster.commands import say
 from dev.cluster.errors import ClusterError
@@ -115,6 +115,18 @@ def show_status(output: Annotated[Output, typer.Option("--output", "-o")] = Outp
 def build_agent_image() -> None:
     """Build and push the agent's image of this tree, and print its full reference."""
     print(agent_image.ensure(info.load(), Cache(read_settings().cache)))
+
+
+@app.command("metrics-server")
+def bring_metrics_server(
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="Take it out again.")] = False,
+) -> None:
+    """Bring metrics-server up in the running cluster, and wait for its first figures."""
+    if remove:
+        metrics_server.remove(info.load())
+    else:
+        metrics_server.ensure(info.load(), Cache(read_settings().cache))
 
 
 @app.command()

@@ -38,6 +38,7 @@ TOOLS = {
     # Simulated nodes and pods in any number, for benchmarks.
     "kwok": GoProgram("sigs.k8s.io/kwok", "v0.7.0", ("cmd/kwok",), minutes=2),
     "checkpointctl": GoProgram("github.com/checkpoint-restore/checkpointctl", "v1.6.0", (".",), minutes=1),
+    "metrics-server": GoProgram("sigs.k8s.io/metrics-server", "v0.9.0", ("cmd/metrics-server",), minutes=3),
 }
 
 

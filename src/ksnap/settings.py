@@ -111,6 +111,31 @@ class ServerSettings(BaseSettings):
     """The key of those tokens: 256 bytes in base64, as the Kubernetes Dashboard has it. None: made of the key that
     signs logins, so that servers which share that one share this one, too."""
 
+    metrics_provider: Literal["auto", "sidecar", "metrics.k8s.io", "prometheus", "kubelet", "none"] = Field(
+        default="auto", validation_alias=AliasChoices("metrics_provider", "KSNAP_METRICS_PROVIDER", "METRICS_PROVIDER")
+    )
+    """Where the dashboard's figures of cpu and memory come from: one source, or `auto` (the Kubernetes Dashboard's
+    word for it is `sidecar`): `metrics.k8s.io`, else Prometheus if its address is set, else the kubelets' summaries,
+    for which ksnap's account needs the right `get nodes/proxy`. `none`: no figures."""
+
+    metric_client_check_period_s: float = Field(default=30.0, ge=1)
+    """Seconds between two looks at whether that source works: one that fails is left by then, and one that is back
+    taken up again."""
+
+    prometheus_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    """Address of a Prometheus that scrapes the kubelets: `URL` for all clusters, `NAME=URL` for one. `{cluster}` in
+    it stands for the cluster's name."""
+
+    prometheus_matchers: str = ""
+    """Label matchers for all that is asked of Prometheus, where it has several clusters' metrics: such as
+    `cluster="{cluster}"`."""
+
+    prometheus_ca_file: Path | None = None
+    """PEM file of the authority that signed Prometheus' certificate. None: the system's. It is always verified."""
+
+    prometheus_token_file: Path | None = None
+    """File with a bearer token for Prometheus, read again for each request. It needs an https address."""
+
     watch_idle_s: float = Field(default=300.0, gt=0)
     """Seconds after which a cluster's resource that nobody has listed is no longer watched. Its next list then waits
     for the first fill again: a second for every few thousand objects."""
@@ -121,6 +146,16 @@ class ServerSettings(BaseSettings):
     watch_stale_s: float = Field(default=60.0, gt=0)
     """Seconds for which lists are still answered while the API server is away, with a `Warning` that says how old they
     are. After that they fail."""
+    system_banner: str = Field(default="", max_length=2000)
+    """A line that the dashboard's page shows to everyone, also before they log in. Empty: none."""
+
+    system_banner_severity: Literal["INFO", "WARNING", "ERROR"] = "INFO"
+    """How that line looks: its colour and its sign."""
+
+    dashboard_log_level: Literal["NONE", "INFO", "DEBUG"] = "NONE"
+    """Whether each request and answer on the dashboard's paths is logged as the Kubernetes Dashboard does it, with the
+    bodies that cannot hold a secret (INFO), or with all bodies, tokens and passwords too (DEBUG: for finding a fault,
+    never for long). NONE: the server's own line per request, which has no body and no query, is all."""
 
     # Jobs
 
@@ -177,16 +212,36 @@ class ServerSettings(BaseSettings):
     """Such connections of all users to one server process."""
 
     progress_patience_s: float = Field(default=10.0, gt=0)
-    """Seconds that a reader of progress may leave what was sent to it unread, once the buffers between are full,
-    before it is dropped. It can come back with the last id that it saw."""
+    """Seconds that a reader of progress, or of a log that is followed, may leave what was sent to it unread, once the
+    buffers between are full, before it is dropped. It can come back with the last id that it saw."""
+
+    log_connections_user: int = Field(default=20, ge=1)
+    """Connections on which one caller may follow logs (`/api/v1/log/follow/...`) at a time. Each holds one to the
+    API server for each container."""
+
+    log_connections: int = Field(default=500, ge=1)
+    """Such connections of all callers to one server process."""
+
+    live_connections_user: int = Field(default=50, ge=1)
+    """Connections on which one caller may follow lists (`/api/v1/live/...`) at a time: some in each of many tabs."""
+
+    live_connections: int = Field(default=500, ge=1)
+    """Such connections of all callers to one server process. All together take a quarter of a core, by looking less
+    often the more there are."""
+
+    terminal_sessions_token: int = Field(default=10, ge=1)
+    """Terminals that one token may have open at a time."""
+
+    terminal_sessions: int = Field(default=200, ge=1)
+    """Terminals of all users in one server process."""
 
     body_limit_bytes: int = Field(default=1 << 20, ge=1024)
     """Bytes that a request's body may have; the largest that makes sense, a kubeconfig with certificates, has some
-    tens of thousands."""
+    tens of thousands. On the dashboard's paths it is 3 MiB at least, as much as an API server takes for an object."""
 
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
-    """Networks whose `X-Forwarded-For` is believed. None by default: anyone could choose their own address
-    otherwise."""
+    """Networks whose `X-Forwarded-For` is believed, and in the dashboard's log also `X-Original-Forwarded-For` and
+    `X-Real-Ip`. None by default: anyone could choose their own address otherwise."""
 
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins (`https://host[:port]`) whose pages may call the API from a browser. None by default: our own page is
@@ -195,6 +250,18 @@ class ServerSettings(BaseSettings):
     metrics_public: bool = False
     """Serve `/metrics` without a token. Off: the figures tell who works with what; a scraper gets a token of the role
     viewer."""
+
+    # Terminals
+
+    terminal_idle_s: float = Field(default=1800.0, ge=0)
+    """Seconds without a key after which a terminal is closed, a minute after a warning. 0: never."""
+
+    terminal_shells: Annotated[tuple[str, ...], NoDecode] = ()
+    """Shells to try in containers that have none of bash, sh, powershell and cmd: `ash,zsh,pwsh`."""
+
+    terminal_debug_image: str = ""
+    """Image of the debug container that a terminal is given on request where an image has no shell at all; the request
+    may name another. Its own command should be a shell. Empty: the request must name one."""
 
     # Waiting
 
@@ -228,9 +295,10 @@ class ServerSettings(BaseSettings):
     def _networks(cls, value: object) -> object:
         return tuple(ip_network(each, strict=False) for each in _split(value)) if isinstance(value, str) else value
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "prometheus_urls", mode="before")
+    @field_validator("allowed_origins", "terminal_shells", mode="before")
     @classmethod
-    def _origins(cls, value: object) -> object:
+    def _words(cls, value: object) -> object:
         return _split(value) if isinstance(value, str) else value
 
     @model_validator(mode="after")

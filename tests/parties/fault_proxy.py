@@ -77,7 +77,14 @@ class Corrupt:
     offset: int = 0
 
 
-Action = Answer | Hang | Hold | Delay | DropAfter | CutAnswer | Corrupt
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Pass the answer's body on again and again: what the party has, longer than it can have it."""
+
+    times: int
+
+
+Action = Answer | Hang | Hold | Delay | DropAfter | CutAnswer | Corrupt | Repeat
 
 
 @dataclass(slots=True)
@@ -121,6 +128,7 @@ class FaultProxy:
         self.host = ""
         self.requests: list[SeenRequest] = []
         self.faults: list[Fault] = []
+        self._answering: dict[int, web.Request] = {}
         self._upstream = upstream.rstrip("/")
         self._session = session
         self._released = asyncio.Event()
@@ -129,11 +137,23 @@ class FaultProxy:
         self.faults.append(fault)
         return fault
 
+    @property
+    def open(self) -> int:
+        """Requests whose answer has not ended, and whose client is still there."""
+        return sum(each.transport is not None for each in self._answering.values())
+
     def release(self) -> None:
         """Let requests that hang end (their connections are closed)."""
         self._released.set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        self._answering[id(request)] = request
+        try:
+            return await self._handle(request)
+        finally:
+            del self._answering[id(request)]
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         path = request.raw_path
         self.requests.append(SeenRequest(request.method, path, dict(request.headers)))
         action = next((fault.action for fault in self.faults if fault.takes(request.method, path)), None)
@@ -146,7 +166,7 @@ class FaultProxy:
                 await self._hang(request)
             case Hold():
                 await self._released.wait()
-            case Hang() | Delay() | DropAfter() | CutAnswer() | Corrupt() | None:
+            case Hang() | Delay() | DropAfter() | CutAnswer() | Corrupt() | Repeat() | None:
                 pass
         return await self._forward(request, action)
 
@@ -195,6 +215,12 @@ class FaultProxy:
         if answer.headers.get("Content-Length"):
             response.content_length = int(answer.headers["Content-Length"])
         await response.prepare(request)
+        if isinstance(action, Repeat):
+            body = await answer.read()
+            for _ in range(action.times):
+                await response.write(body)
+            await response.write_eof()
+            return response
         sent = 0
         async for chunk in answer.content.iter_chunked(_CHUNK):
             data = chunk

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from tests.parties.server import RunningServer, running_server
 from tests.server.client import Client
@@ -12,7 +13,22 @@ from tests.server.client import Client
 # Contract dashboard-api, section 2.
 WITHOUT_TOKEN = {
     "GET /api/v1/csrftoken/{action}",
+    "GET /api/v1/integration/{name}/state",
     "POST /api/v1/login",
+    "POST /api/v1/appdeployment/validate/imagereference",
+    "POST /api/v1/appdeployment/validate/protocol",
+    "GET /api/v1/appdeployment/protocols",
+    "GET /settings",
+    "GET /settings/pinnedresources",
+    "GET /config",
+    "GET /systembanner",
+    # The same at the paths of version 2.7, and what it asks before its login page.
+    "GET /api/v1/settings/global",
+    "GET /api/v1/settings/pinner",
+    "GET /api/v1/systembanner",
+    "GET /api/v1/login/status",
+    "GET /api/v1/login/modes",
+    "GET /api/v1/login/skippable",
 }
 
 
@@ -33,7 +49,7 @@ async def test_no_token_no_answer(anonymous: Client, operations: list[tuple[str,
     for method, path in operations:
         if f"{method} {path}" in WITHOUT_TOKEN:
             continue
-        action = path.split("/")[3]
+        action = path.removeprefix("/api/v1/").split("/")[0] or "root"  # at the root nothing is posted
         token = (await anonymous.get(f"/api/v1/csrftoken/{action}")).body["token"]
         filled = re.sub(r"{[^}]*}", "x", path)
         headers = {"X-CSRF-TOKEN": token, "Content-Type": "application/json"}
@@ -63,3 +79,24 @@ def test_a_key_of_the_wrong_length_is_refused_at_the_start(tmp_path_factory: pyt
     settings = {"KSNAP_CSRF_KEY": "c2hvcnQ="}
     with pytest.raises(AssertionError, match="256 bytes"), running_server(tmp_path_factory.mktemp("key"), settings):
         pass
+
+
+async def test_a_slash_at_the_end_changes_nothing(anonymous: Client) -> None:
+    for path in ("/api/v1/csrftoken/login/", "/clusters/none/api/v1/csrftoken/login/"):
+        async with anonymous.session.get(path) as answer:
+            assert answer.status == 200, path
+    async with anonymous.session.get("/api/v1/csrftoken/login//") as answer:
+        assert answer.status == 404
+
+
+async def test_a_line_break_leads_out_of_nothing(anonymous: Client) -> None:
+    """Paths are judged as they are, before any route is found."""
+    async with anonymous.session.get(URL("/api/v1/csrftoken/a%0Ab", encoded=True)) as answer:
+        assert (answer.status, answer.headers["X-RateLimit-Limit"]) == (200, "100000")
+
+
+async def test_no_path_climbs(admin: Client) -> None:
+    for dots in ("%2e%2e", "%2E"):
+        path = URL(f"/api/v1/csrftoken/{dots}", encoded=True)
+        async with admin.session.get(path) as answer:
+            assert (answer.status, "dot" in await answer.text()) == (400, True), dots

@@ -387,7 +387,7 @@ async def test_one_who_does_not_read_is_dropped_and_the_others_get_all(tmp_path:
                     for begin in range(0, len(expected), 100):
                         await writer.note_many(job, expected[begin : begin + 100])
                 assert [each.result() == expected for each in reading] == [True, True]
-                await _lines(server, '"progress_reader_dropped"', 1)
+                await _lines(server, '"slow_reader_dropped"', 1)
                 closed = await sleeper.closed()
                 assert [each["message"] for each in closed.frames] == expected[: len(closed.frames)]
                 assert len(closed.frames) < len(expected)

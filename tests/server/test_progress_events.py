@@ -184,7 +184,7 @@ async def test_one_who_does_not_read_is_dropped(tmp_path: Path) -> None:
             job = await writer.job()
             await writer.note_many(job, ["x" * 20_000] * 1000)
             async with asyncio.timeout(LIMIT_S):
-                while not any('"progress_reader_dropped"' in line for line in server.log):  # noqa: ASYNC110 - a process
+                while not any('"slow_reader_dropped"' in line for line in server.log):  # noqa: ASYNC110 - a process
                     await asyncio.sleep(0.05)
             with pytest.raises(aiohttp.ClientError):
                 await sleeper.messages(1000)

@@ -1,5 +1,5 @@
 """The Kubernetes Dashboard's handlers as a service: what a caller may see of a cluster, and do to it.
 
 Start at `context.py`: every call is made for somebody, at one cluster. `selection` answers lists, `kinds` says what
-each of them holds.
+each list and each detail holds.
 """

@@ -6,6 +6,7 @@ hold; lists come from memory, filled by ksnap's own account (`own`), after `revi
 
 from dataclasses import dataclass
 
+from ksnap.dashboard.discovery import ClusterKinds
 from ksnap.dashboard.reviews import Reviews
 from ksnap.kube.caller import Caller
 from ksnap.kube.connection import ClusterConnection
@@ -23,3 +24,5 @@ class ClusterAsCaller:
     own: ClusterConnection
     """As ksnap itself: for the watch cache alone."""
     reviews: Reviews
+    kinds: ClusterKinds
+    """Which kinds the cluster has."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from ksnap.configuration.clusters import Clusters
 from ksnap.dashboard.context import ClusterAsCaller
+from ksnap.dashboard.discovery import ClusterKinds, Discovery
 from ksnap.dashboard.reviews import AccessReviews, Reviews
 from ksnap.errors import ClusterNotFound
 from ksnap.identity.principal import Principal
@@ -26,12 +27,14 @@ class Dashboard:
     default_cluster: str
     """As set; empty: the one named `default`, else the only one."""
     _reviews: AccessReviews = field(default_factory=AccessReviews)
+    _discovery: Discovery = field(default_factory=Discovery)
     _connected: dict[str, tuple[float, str, ClusterConnection]] = field(default_factory=dict)
 
     async def at(self, cluster: str, caller: Caller) -> ClusterAsCaller:
         """A cluster (empty: the default one) for a caller. ClusterNotFound if it is not configured."""
         name, own = await self._connection(cluster)
-        return ClusterAsCaller(name, caller, own.acting(caller), own, Reviews(self._reviews, own, caller))
+        reviews, kinds = Reviews(self._reviews, own, caller), ClusterKinds(self._discovery, own)
+        return ClusterAsCaller(name, caller, own.acting(caller), own, reviews, kinds)
 
     async def close(self) -> None:
         await self._reviews.close()

@@ -13,10 +13,12 @@ ErrStatus = dict[str, dict[str, Any]]
 UNAUTHORIZED = "MSG_LOGIN_UNAUTHORIZED_ERROR"
 FORBIDDEN = "MSG_FORBIDDEN_ERROR"
 CSRF_FAILED = "MSG_CSRF_VALIDATION_ERROR"
+NAMESPACE_MISMATCH = "MSG_DEPLOY_NAMESPACE_MISMATCH_ERROR"
+EMPTY_NAMESPACE = "MSG_DEPLOY_EMPTY_NAMESPACE_ERROR"
 # By a part of the API server's message; the page has a translation for each.
 _TRANSLATED = {
-    "does not match the namespace": "MSG_DEPLOY_NAMESPACE_MISMATCH_ERROR",
-    "empty namespace may not be set": "MSG_DEPLOY_EMPTY_NAMESPACE_ERROR",
+    "does not match the namespace": NAMESPACE_MISMATCH,
+    "empty namespace may not be set": EMPTY_NAMESPACE,
     "the server has asked for the client to provide credentials": UNAUTHORIZED,
 }
 _REASONS = {

@@ -41,8 +41,11 @@ class ExecStream:
         self._socket = socket
 
     async def send(self, message: bytes) -> None:
-        """One message of `exec_frames`."""
-        await self._socket.send_bytes(message)
+        """One message of `exec_frames`; ClusterUnreachable once the connection has ended."""
+        try:
+            await self._socket.send_bytes(message)
+        except (ConnectionError, aiohttp.ClientError) as error:
+            raise ClusterUnreachable("The connection to a command in a container has ended") from error
 
     async def messages(self) -> AsyncIterator[Data | Closed]:
         """What comes, until the connection ends, in whatever way: only a Status says how the command did."""
@@ -65,12 +68,32 @@ async def open_exec(
     """Begin a command with these of the channels 0 to 2. NotFound without the pod, ClusterConnectionFailed without the
     right."""
     asked = [("container", container), *(("command", each) for each in argv)]
-    asked += [(channel.name.lower(), "true") for channel in channels]
-    if tty:
-        asked.append(("tty", "true"))
-    what = f"exec in container {container} of pod {namespace}/{pod}"
+    async with _open(connection, namespace, pod, "exec", [*asked, *_streams(channels, tty=tty)]) as stream:
+        yield stream
+
+
+@asynccontextmanager
+async def open_attach(
+    connection: ClusterConnection, namespace: str, pod: str, container: str, *, channels: Sequence[Channel], tty: bool
+) -> AsyncIterator[ExecStream]:
+    """The same channels of the process that a container began with."""
+    asked = [("container", container), *_streams(channels, tty=tty)]
+    async with _open(connection, namespace, pod, "attach", asked) as stream:
+        yield stream
+
+
+def _streams(channels: Sequence[Channel], *, tty: bool) -> list[tuple[str, str]]:
+    asked = [(channel.name.lower(), "true") for channel in channels]
+    return [*asked, ("tty", "true")] if tty else asked
+
+
+@asynccontextmanager
+async def _open(
+    connection: ClusterConnection, namespace: str, pod: str, subresource: str, asked: Sequence[tuple[str, str]]
+) -> AsyncIterator[ExecStream]:
+    what = f"{subresource} in container {asked[0][1]} of pod {namespace}/{pod}"
     async with connection.websocket(
-        pods_path(namespace, pod) + "/exec", what=what, params=asked, protocols=PROTOCOLS
+        f"{pods_path(namespace, pod)}/{subresource}", what=what, params=asked, protocols=PROTOCOLS
     ) as socket:
         yield ExecStream(socket)
 

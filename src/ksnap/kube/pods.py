@@ -12,6 +12,7 @@ import aiohttp
 from ksnap.errors import NotFound
 from ksnap.kube.connection import ERROR_BODY_LIMIT, ClusterConnection, Json
 from ksnap.kube.failures import ClusterUnreachable, from_status
+from ksnap.kube.paths import segment
 
 # A watch that is silent for so long is begun again: a dead connection looks like a quiet one.
 WATCH_SILENCE_S = 30.0
@@ -24,8 +25,8 @@ Verdict = Callable[[Mapping[str, Any]], T | None]
 
 
 def pods_path(namespace: str, pod: str = "") -> str:
-    path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods"
-    return f"{path}/{quote(pod, safe='')}" if pod else path
+    path = f"/api/v1/namespaces/{segment(namespace)}/pods"
+    return f"{path}/{segment(pod)}" if pod else path
 
 
 async def get_pod(connection: ClusterConnection, namespace: str, pod: str) -> Json:

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.middleware.cors import CORSMiddleware
 
 from ksnap import __version__
 from ksnap.errors import KsnapError
@@ -20,8 +19,13 @@ from ksnap.server.metrics import RequestMetrics
 from ksnap.server.middleware.admission import Admission, Standing
 from ksnap.server.middleware.body import BodyLimit
 from ksnap.server.middleware.context import RequestContext
+from ksnap.server.middleware.cors import Cors
+from ksnap.server.middleware.dashboard_log import DashboardLog
+from ksnap.server.middleware.slash import TrailingSlash
 from ksnap.server.middleware.unexpected import Unexpected
+from ksnap.server.proxies import TrustedProxies
 from ksnap.server.routes import dashboard, health, prometheus
+from ksnap.server.routes.dashboard import terminal_sockjs
 from ksnap.server.routes.snap import (
     checkpoint,
     checkpoint_download,
@@ -100,21 +104,26 @@ def create_app(settings: ServerSettings, announce: Announce | None = None) -> Fa
     )
     app.state.metrics = RequestMetrics()
     failures.install(app)
+    dashboard.include(app)  # first: its pages ask most often, and it knows at once what is not for it
     for router in ROUTERS:
         app.include_router(router)
-    dashboard.include(app)
+    terminal_sockjs.mount(app, settings)
     _wrap(app, settings)
     return app
 
 
 def _wrap(app: FastAPI, settings: ServerSettings) -> None:
     """The layers, from the innermost out."""
+    app.add_middleware(TrailingSlash)
     app.add_middleware(Unexpected)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
+    if settings.dashboard_log_level != "NONE":
+        proxies = TrustedProxies(settings.trusted_proxies)
+        app.add_middleware(DashboardLog, level=settings.dashboard_log_level, proxies=proxies)
     app.add_middleware(Admission)
     if settings.allowed_origins:
         app.add_middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=list(settings.allowed_origins),
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "X-Request-Id"],

@@ -16,12 +16,14 @@ class OpenConnections:
         self._of: Counter[str] = Counter()
 
     @contextmanager
-    def one_of(self, username: str) -> Iterator[None]:
-        """One more while the block lasts; RateLimited or Unavailable if that is too many."""
+    def one_of(self, username: str, *, shown: str = "") -> Iterator[None]:
+        """One more while the block lasts; RateLimited or Unavailable if that is too many.
+
+        `shown` stands for a name that is a key."""
         if self._of[username] >= self._limit_user:
             raise RateLimited(
                 "Too many open connections",
-                details=f"{self._limit_user} of {username} are open",
+                details=f"{self._limit_user} of {shown or username} are open",
                 hint="Close one of them",
             )
         if self._of.total() >= self._limit:

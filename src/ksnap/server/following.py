@@ -4,15 +4,19 @@ Each part of a connection's work ends by raising why; the first that does ends t
 """
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Never
 
 import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
-from ksnap.errors import KsnapError, Unavailable
+from ksnap.errors import ClusterConnectionFailed, KsnapError, Unavailable
 from ksnap.identity.logins import Logins
 from ksnap.identity.principal import Principal
+from ksnap.server.protocols import cut
 
 # How long one who was deleted, or lost a role, still sees what happens. Each connection asks the database so often.
 CHECK_LOGIN_S = 10.0
@@ -58,3 +62,27 @@ async def sent_in_time(sending: Awaitable[None], patience_s: float) -> None:
             await sending
     except TimeoutError:
         raise TooSlow from None
+
+
+async def right_ends(require: Callable[[], Awaitable[None]]) -> Never:
+    """Raise what `require` raises soon after a right, or the token that had it, has gone."""
+    while True:
+        await asyncio.sleep(CHECK_LOGIN_S)
+        try:
+            await require()
+        except ClusterConnectionFailed as error:
+            _log.warning("right_not_checked", error=error.message, details=error.details)
+
+
+async def peer_gone(receive: Receive) -> Never:
+    """Raise ClientDisconnect when the one who asked has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    raise ClientDisconnect
+
+
+async def cut_off(scope: Scope, receive: Receive) -> None:
+    """Cut the connection, and stay until the server knows: it would miss the answer's end otherwise."""
+    cut(scope)
+    with suppress(ClientDisconnect):
+        await peer_gone(receive)

@@ -1,5 +1,6 @@
 """`ksnap serve`: runs the server under uvicorn until it is told to stop (SIGTERM, SIGINT)."""
 
+import asyncio
 import signal
 import socket
 import sys
@@ -11,15 +12,16 @@ from fastapi import FastAPI
 from ksnap import __version__
 from ksnap.server.app import create_app
 from ksnap.server.logs import configure_logs
-from ksnap.server.memory import bound_arenas
+from ksnap.server.memory import bound_arenas, forget_what_stays
 from ksnap.server.protocols import HttpProtocol, WebSocketProtocol
 from ksnap.server.services import Services
+from ksnap.server.sockjs.mount import end_sockjs
 from ksnap.settings import ServerSettings
 
 # A peer that is gone without a word is noticed; a busy one has time to answer.
 PING_EVERY_S = 30.0
 PONG_WITHIN_S = 60.0
-# For the close frames of those who follow progress; whoever is slower is cut off.
+# For the close frames of those who follow progress, and of SockJS; whoever is slower is cut off.
 FAREWELL_S = 2.0
 
 _log = structlog.get_logger(__name__)
@@ -32,7 +34,11 @@ def run(settings: ServerSettings) -> None:
     """
     bound_arenas()
     configure_logs(settings.log_level, settings.log_format)
-    app = create_app(settings)
+    serve(create_app(settings), settings)
+
+
+def serve(app: FastAPI, settings: ServerSettings) -> None:
+    """Serve an application that `create_app` has made; logs are configured."""
     server = _Server(_config(settings, app), app)
     # uvicorn handles both itself while it runs, and raises them once more when it has ended: that was a clean stop.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -66,7 +72,7 @@ def _config(settings: ServerSettings, app: FastAPI) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens once it does: a port of 0 is known then only. Sends followers away before it stops."""
+    """Says where it listens once it does: a port of 0 is known then only. Sends away who would stay."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
@@ -76,6 +82,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
+        forget_what_stays()
         scheme = "https" if self.config.is_ssl else "http"
         for each in (each for server in self.servers for each in server.sockets):
             host, port = each.getsockname()[:2]
@@ -84,5 +91,8 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         services: Services = self._app.state.services
-        await services.progress.end(FAREWELL_S)  # they would keep it open for the whole grace
+        # They would keep it open for the whole grace.
+        # They would keep it open for the whole grace. A terminal's own word on its end comes before SockJS's.
+        await asyncio.gather(services.progress.end(FAREWELL_S), services.terminals.sessions.end())
+        await end_sockjs(self._app, FAREWELL_S)
         await super().shutdown(sockets)

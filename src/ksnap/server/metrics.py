@@ -1,13 +1,15 @@
 """Prometheus metrics of the server itself; rooms add their own to the same registry.
 
-Labels are routes as declared (`/checkpoint/list`), never paths as asked for: strangers must not make series.
+Labels are routes as declared (`/checkpoint/list`), never paths as asked for: strangers must not make series. The
+dashboard's paths have the reference's metrics beside.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"})
+from ksnap.server.dashboard_metrics import COUNT, METHODS, DashboardMetrics
+
 # From a list out of memory to a checkpoint of many gigabytes.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
@@ -32,6 +34,7 @@ class RequestMetrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self.dashboard = DashboardMetrics(self.registry)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         method = method if method in METHODS else "other"
@@ -41,4 +44,5 @@ class RequestMetrics:
 
     def text(self) -> bytes:
         """The exposition format. Blocking: it reads /proc."""
-        return generate_latest(self.registry)
+        # The library declares every counter as NAME_total; the reference's is called otherwise, as its samples are.
+        return generate_latest(self.registry).replace(f"{COUNT}_total ".encode(), f"{COUNT} ".encode())

@@ -29,9 +29,18 @@ from ksnap.configuration.registries import Registries
 from ksnap.configuration.signing import open_signing_key
 from ksnap.configuration.token_reviews import ClusterReviews
 from ksnap.dashboard.csrf import CsrfTokens
+from ksnap.dashboard.integrations import Integrations
+from ksnap.dashboard.live.pace import Pace
+from ksnap.dashboard.metrics.history import History
+from ksnap.dashboard.metrics.providers import ProviderOptions, Providers
+from ksnap.dashboard.metrics.service import Metrics
+from ksnap.dashboard.page_settings import PageSettings
 from ksnap.dashboard.selection.lists import Lists
-from ksnap.dashboard.selection.metrics import NoMetrics
 from ksnap.dashboard.service import Dashboard
+from ksnap.dashboard.terminal.opening import Terminals
+from ksnap.dashboard.terminal.sessions import terminal_sessions
+from ksnap.dashboard.terminal.settings import TerminalSettings
+from ksnap.dashboard.writes.drains import Drains, open_drains
 from ksnap.errors import InvalidInput
 from ksnap.identity.agents import Agents
 from ksnap.identity.limits import Limits, MemoryCounters, SharedCounters
@@ -78,11 +87,19 @@ class Services:
     node_images: NodeImages
     progress: ProgressFeed
     progress_connections: OpenConnections
+    log_connections: OpenConnections
     retention: Retention
     garbage: Collector
     dashboard: Dashboard
+    metrics: Metrics
+    live_connections: OpenConnections
+    live_pace: Pace
+    integrations: Integrations
     lists: Lists
     csrf: CsrfTokens
+    drains: Drains
+    page_settings: PageSettings
+    terminals: Terminals
 
 
 @asynccontextmanager
@@ -134,6 +151,11 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
         stack.push_async_callback(opened.retention.close)
         dashboard = Dashboard(clusters, connections, settings.default_cluster)
         stack.push_async_callback(dashboard.close)
+        providers = Providers(_provider_options(settings))
+        stack.push_async_callback(providers.close)
+        metrics = await stack.enter_async_context(
+            Metrics(connections, providers.sources, History(database), check_s=settings.metric_client_check_period_s)
+        )
         watches = await stack.enter_async_context(
             WatchCaches(
                 WatchSettings(
@@ -141,6 +163,8 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
                 )
             )
         )
+        drains = await stack.enter_async_context(open_drains(database, settings.resolved_server_id))
+        sessions = await stack.enter_async_context(terminal_sessions(_terminals(settings)))
         yield Services(
             settings=settings,
             database=database,
@@ -164,16 +188,24 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             node_images=opened.node_images,
             progress=opened.progress,
             progress_connections=OpenConnections(settings.progress_connections, settings.progress_connections_user),
+            log_connections=OpenConnections(settings.log_connections, settings.log_connections_user),
             retention=opened.retention,
             garbage=opened.garbage,
             dashboard=dashboard,
-            lists=Lists(watches, NoMetrics()),
+            metrics=metrics,
+            live_connections=OpenConnections(settings.live_connections, settings.live_connections_user),
+            live_pace=Pace(),
+            integrations=Integrations(providers.integrations),
+            lists=Lists(watches, metrics),
             csrf=CsrfTokens(
                 decoded_csrf_key(settings.csrf_key)
                 if settings.csrf_key is not None
                 else tokens.derived_key("csrf", CSRF_KEY_BYTES),
                 required=not settings.disable_csrf,
             ),
+            drains=drains,
+            page_settings=PageSettings(database),
+            terminals=Terminals(sessions, database),
         )
 
 
@@ -191,6 +223,26 @@ async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 def _locks(settings: ServerSettings) -> AbstractAsyncContextManager[ServerLocks]:
     return open_server_locks(
         settings.resolved_database_url, settings.resolved_server_id, patience_s=settings.database_timeout_s
+    )
+
+
+def _provider_options(settings: ServerSettings) -> ProviderOptions:
+    return ProviderOptions(
+        settings.metrics_provider,
+        settings.prometheus_urls,
+        settings.prometheus_matchers,
+        settings.prometheus_ca_file,
+        settings.prometheus_token_file,
+    )
+
+
+def _terminals(settings: ServerSettings) -> TerminalSettings:
+    return TerminalSettings(
+        idle_s=settings.terminal_idle_s,
+        sessions_token=settings.terminal_sessions_token,
+        sessions=settings.terminal_sessions,
+        further_shells=settings.terminal_shells,
+        debug_image=settings.terminal_debug_image,
     )
 
 

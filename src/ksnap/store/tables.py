@@ -115,6 +115,18 @@ class NodeStatus(Base):
     report: Mapped[dict[str, Any]]
 
 
+class UsageLook(Base):
+    """What a cluster's pods and nodes used at one minute, of the last hour."""
+
+    __tablename__ = "usage_looks"
+
+    cluster_name: Mapped[str] = mapped_column(ForeignKey("clusters.name", ondelete="CASCADE"), primary_key=True)
+    at: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False, index=True)
+    """Unix seconds, a whole minute."""
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    """Names and amounts, packed; only the dashboard reads it."""
+
+
 class Checkpoint(Base):
     """Our record of one frozen container. Its bytes are in the registry (`image_digest`) or a blob (`blob_key`)."""
 
@@ -261,3 +273,50 @@ class AuditEntry(Base):
     """`ok` or an error code."""
     address: Mapped[str] = mapped_column(String(64))
     request_id: Mapped[str] = mapped_column(String(64))
+
+
+class DashboardDocument(Base):
+    """What the dashboard's page keeps for all: its settings, its pinned resources."""
+
+    __tablename__ = "dashboard_documents"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer)
+    """Counts the changes: who changes says which one was seen."""
+    content: Mapped[dict[str, Any]]
+    changed_at: Mapped[datetime]
+    changed_by: Mapped[str] = mapped_column(String(200))
+
+
+class NodeDrain(Base):
+    """A drain of a node. It lives in one server's memory, with the credentials of who began it; this is its trace."""
+
+    __tablename__ = "node_drains"
+    __table_args__ = (
+        Index("node_drains_by_node", "cluster_name", "node_name", "started_at"),
+        # Two drains of one node would only be in each other's way.
+        Index(
+            "node_drains_one_running",
+            "cluster_name", "node_name",
+            unique=True,
+            sqlite_where=text("status = 'running'"),
+            postgresql_where=text("status = 'running'"),
+        ),
+    )  # fmt: skip
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    cluster_name: Mapped[str] = mapped_column(String(63))
+    node_name: Mapped[str] = mapped_column(String(253))
+    status: Mapped[str] = mapped_column(String(20))
+    """running, completed, failed, cancelled, interrupted."""
+    server_id: Mapped[str] = mapped_column(String(200))
+    started_by: Mapped[str] = mapped_column(String(200))
+    """Empty for one who came with a Kubernetes token."""
+    options: Mapped[dict[str, Any]]
+    progress: Mapped[dict[str, Any]]
+    message: Mapped[str] = mapped_column(Text, default="")
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    """When its server last said that it is at work."""
+    ended_at: Mapped[datetime | None] = mapped_column(index=True)

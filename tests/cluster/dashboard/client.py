@@ -125,3 +125,7 @@ def account(
 def rule(resource: str, *verbs: str, group: str = "") -> Rule:
     """One rule of a role."""
     return {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+
+
+READ_ALL = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]}
+"""The rule of one who may see everything."""

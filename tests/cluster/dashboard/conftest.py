@@ -1,6 +1,7 @@
 """One server for all tests of this folder, with the development cluster as its default cluster, and its clients."""
 
 import base64
+import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -33,3 +34,12 @@ def module_namespace(kubectl: Kubectl) -> Iterator[str]:
     """A namespace of the module's own, ready for pods."""
     with own_namespace(kubectl) as name:
         yield name
+
+
+@pytest.fixture(scope="module")
+def administrators_may_all(kubectl: Kubectl) -> Iterator[None]:
+    """What the chart binds by default: ksnap's administrators are the cluster's. For modules that write as a login."""
+    name = f"test-{secrets.token_hex(4)}"
+    kubectl("create", "clusterrolebinding", name, "--clusterrole=cluster-admin", "--group=ksnap:administrator")
+    yield
+    kubectl("delete", "clusterrolebinding", name)

@@ -326,6 +326,16 @@ def test_manifest_path_is_the_references() -> None:
     assert manifest.MANIFEST.relative_to(manifest.ROOT).as_posix() == "SnapApi/snap-cluster-monitor-daemonset.yaml"
 
 
+def test_kubelets_are_read_only_if_asked_for() -> None:
+    def rights(*values: str) -> list[str]:
+        settings = [word for value in ("dashboard.enabled=true", *values) for word in ("--set", value)]
+        found = [each for each in objects(*settings) if each["metadata"]["name"] == "ksnap-dashboard"]
+        return [resource for each in found for rule in each.get("rules", ()) for resource in rule["resources"]]
+
+    assert "nodes/proxy" not in rights()
+    assert "nodes/proxy" in rights("dashboard.kubeletMetrics=true")
+
+
 def test_the_dashboard_has_rights_only_if_asked_for() -> None:
     assert not [each for each in objects() if "dashboard" in each["metadata"]["name"]]
     found = objects("--set", "dashboard.enabled=true", "--set", "dashboard.roles.viewer={view,metrics-reader}")

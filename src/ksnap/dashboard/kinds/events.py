@@ -139,7 +139,7 @@ def _row(event: Event, _around: Around) -> Row:
     }
 
 
-EVENTS = Kind(
+EVENTS: Kind[Event] = Kind(
     Resource("events", "Event", Event),
     type_name="event",
     row=_row,

@@ -5,7 +5,6 @@ and then dropped, so that ten thousand pods take some ten megabytes, and a page 
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
@@ -14,7 +13,7 @@ from ksnap.dashboard.kinds.pod_resources import Allocated, allocated
 from ksnap.dashboard.kinds.pod_status import container_state, is_ready_or_succeeded, standing, status_text
 from ksnap.dashboard.kinds.pod_wire import PodSpec, PodStatus
 from ksnap.dashboard.selection.kind import Kind, Metered
-from ksnap.dashboard.selection.metrics import Name, Sample, Usage
+from ksnap.dashboard.selection.metrics import Name, Usage
 from ksnap.dashboard.selection.properties import text
 from ksnap.dashboard.selection.shapes import Row
 from ksnap.dashboard.selection.views import Around, View
@@ -120,21 +119,16 @@ def _metrics(usage: Usage | None) -> Row | None:
     return {
         "cpuUsage": usage.cpu_millicores,
         "memoryUsage": usage.memory_bytes,
-        "cpuUsageHistory": [_point(each) for each in usage.cpu_history],
-        "memoryUsageHistory": [_point(each) for each in usage.memory_history],
+        "cpuUsageHistory": usage.cpu_history,
+        "memoryUsageHistory": usage.memory_history,
     }
-
-
-def _point(sample: Sample) -> Row:
-    at = datetime.fromtimestamp(sample.at, UTC)
-    return {"timestamp": at.strftime("%Y-%m-%dT%H:%M:%SZ"), "value": sample.value}
 
 
 def _names(pods: Iterable[Pod], _around: Around) -> list[Name]:
     return [each.key for each in pods]
 
 
-PODS = Kind(
+PODS: Kind[Pod] = Kind(
     Resource("pods", "Pod", Pod),
     type_name="pod",
     row=_row,

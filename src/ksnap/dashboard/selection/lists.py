@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ksnap.dashboard.context import ClusterAsCaller
 from ksnap.dashboard.selection.access import parse_namespaces, visible
 from ksnap.dashboard.selection.kind import Kind, counts
 from ksnap.dashboard.selection.metrics import MetricsSource
-from ksnap.dashboard.selection.pipeline import pick
+from ksnap.dashboard.selection.pipeline import Picked, pick
 from ksnap.dashboard.selection.query import Selection, parse
 from ksnap.dashboard.selection.shapes import Row
 from ksnap.dashboard.selection.views import Around, View
@@ -39,12 +39,28 @@ class Answer:
     """Seconds since the data was last in step with the cluster; 0 while it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found(Generic[R]):
+    """What a selection finds, before a row is made of it."""
+
+    kind: Kind[R]
+    selection: Selection[R]
+    around: Around
+    picked: Picked[R]
+    is_part: bool = False
+    """A sub-list, which counts nothing in `status`."""
+
+    @property
+    def view(self) -> View[R]:
+        return self.around.view(self.kind.resource)
+
+
 class Lists:
     """Answers lists from the watch caches."""
 
     def __init__(self, caches: WatchCaches, metrics: MetricsSource) -> None:
         self.caches = caches
-        self._metrics = metrics
+        self.metrics = metrics
 
     async def answer(
         self,
@@ -61,19 +77,40 @@ class Lists:
         `also` names resources beyond the kind's own `beside`; a sub-list counts nothing in `status`."""
         selection = parse(query, kind.selectable)
         around = await self.around(who, (kind.resource, *kind.beside, *also), namespaces=namespaces, fresh=fresh)
-        view = around.view(kind.resource)
-        among = view.among() if only is None else only(view, around)
-        picked = pick(view.objects, selection, among=among)
-        body: Row = {"listMeta": {"totalItems": len(picked.matching)}}
-        if kind.metered is not None:
-            body["cumulativeMetrics"] = self._cumulative(kind, selection, picked.matching, around)
-            self._add_usage(kind, picked.page, around)
-        if kind.status is not None:
-            body["status"] = counts(**kind.status(view, around)) if only is None else counts()
-        body[kind.items] = [kind.full_row(each, around) for each in picked.page]
-        body["errors"] = around.errors
+        found = self.find(kind, selection, around, only=only)
+        body = {**self.envelope(found), kind.items: self.rows(found, found.picked.page), "errors": around.errors}
         age = max((each.cache.age_s for each in around.views.values() if each.cache is not None), default=0.0)
         return Answer(body, selection.warnings, age)
+
+    def find(
+        self,
+        kind: Kind[R],
+        selection: Selection[R],
+        around: Around,
+        *,
+        only: Callable[[View[R], Around], Collection[R]] | None = None,
+    ) -> Found[R]:
+        """Filter, sort and cut out the page."""
+        view = around.view(kind.resource)
+        among = view.among() if only is None else only(view, around)
+        return Found(kind, selection, around, pick(view.objects, selection, among=among), only is not None)
+
+    def envelope(self, found: Found[R], *, metrics: bool = True) -> Row:
+        """What stands around the rows, without the errors, some of which it finds."""
+        kind, around, matching = found.kind, found.around, found.picked.matching
+        body: Row = {"listMeta": {"totalItems": len(matching)}}
+        if kind.metered is not None:
+            around.errors += self.metrics.errors(around.cluster)
+            if metrics:
+                body["cumulativeMetrics"] = self._cumulative(kind, found.selection, matching, around)
+        if kind.status is not None:
+            body["status"] = counts() if found.is_part else counts(**kind.status(found.view, around))
+        return body
+
+    def rows(self, found: Found[R], records: Sequence[R]) -> list[Row]:
+        """The rows of some of what was found."""
+        self._add_usage(found.kind, records, found.around)
+        return [found.kind.full_row(each, found.around) for each in records]
 
     async def around(
         self, who: ClusterAsCaller, resources: Sequence[Resource[Any]], *, namespaces: str = "", fresh: bool = False
@@ -103,9 +140,9 @@ class Lists:
 
     def _cumulative(self, kind: Kind[R], selection: Selection[R], matching: Sequence[R], around: Around) -> list[Row]:
         metered = kind.metered
-        if metered is None or not self._metrics.available(around.cluster):
+        if metered is None or not self.metrics.available(around.cluster):
             return []
-        return self._metrics.cumulative(
+        return self.metrics.cumulative(
             around.cluster,
             metered.of,
             list(metered.names(matching, around)),
@@ -115,7 +152,7 @@ class Lists:
 
     def _add_usage(self, kind: Kind[R], page: Sequence[R], around: Around) -> None:
         metered = kind.metered
-        if metered is None or not metered.in_rows or not self._metrics.available(around.cluster):
+        if metered is None or not metered.in_rows or not self.metrics.available(around.cluster):
             return
-        found = self._metrics.usage(around.cluster, metered.of, list(metered.names(page, around)))
+        found = self.metrics.usage(around.cluster, metered.of, list(metered.names(page, around)))
         around.usage = {(metered.of, name): usage for name, usage in found.items()}

@@ -4,21 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from ksnap.dashboard.metrics.points import MetricPoint
 from ksnap.dashboard.selection.query import Aggregation
+from ksnap.model import usage
 
 Measured = Literal["pod", "node"]
-Name = tuple[str, str]
-"""Namespace (empty for a node) and name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A point of a history."""
-
-    at: int
-    """Unix seconds."""
-    value: int
-    """Millicores or bytes."""
+Name = usage.Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +18,8 @@ class Usage:
 
     cpu_millicores: int | None = None
     memory_bytes: int | None = None
-    cpu_history: Sequence[Sample] = ()
-    memory_history: Sequence[Sample] = ()
+    cpu_history: Sequence[MetricPoint] = ()
+    memory_history: Sequence[MetricPoint] = ()
 
 
 class MetricsSource(Protocol):
@@ -51,7 +42,13 @@ class MetricsSource(Protocol):
         Names may be many thousands."""
 
     def available(self, cluster: str) -> bool:
-        """Whether there is a provider; without one nothing else is asked."""
+        """Whether there is a provider that works; without one only `errors` is asked."""
+
+    def errors(self, cluster: str) -> list[dict[str, Any]]:
+        """What a provider that should work says instead, as items of `errors`. None where there is none."""
+
+    def looked_at(self, cluster: str) -> int:
+        """Changes with each look: what was answered before then is old."""
 
 
 class NoMetrics:
@@ -73,3 +70,9 @@ class NoMetrics:
 
     def available(self, cluster: str) -> bool:
         return False
+
+    def errors(self, cluster: str) -> list[dict[str, Any]]:
+        return []
+
+    def looked_at(self, cluster: str) -> int:
+        return 0

@@ -46,6 +46,10 @@ class Subscription(Generic[R]):
                 raise self._ended
             self._arrived.clear()
             await self._arrived.wait()
+        return self.take()
+
+    def take(self) -> Sequence[News[R]]:
+        """The same without waiting; maybe nothing."""
         first: list[News[R]] = [RESYNC] if self._lost else []
         found = first + list(self._queue)
         self._queue.clear()

@@ -86,6 +86,7 @@ class Objects(Generic[R]):
         if known is None:
             known = order, SortedKeyList(self._records.values(), key=order.key)
             self._orders[order.name] = known
+        _same(known[0], order)
         return known[1]
 
     def put(self, record: R) -> Change[R] | None:
@@ -122,6 +123,7 @@ class Objects(Generic[R]):
                 _group(index, groups, each)
             known = index, groups
             self._indexes[index.name] = known
+        _same(known[0], index)
         return known[1]
 
     def _enlist(self, record: R) -> None:
@@ -135,6 +137,12 @@ class Objects(Generic[R]):
             _ungroup(index, groups, record)
         for _, listed in self._orders.values():
             listed.remove(record)
+
+
+def _same(known: Index[R] | Order[R], asked: Index[R] | Order[R]) -> None:
+    """Two of one name would answer for each other."""
+    if known is not asked and known != asked:
+        raise ValueError(f"there are two {type(asked).__name__} objects of the name {asked.name!r}")
 
 
 NO_RECORDS: dict[Key, Any] = {}

@@ -30,7 +30,7 @@ class Table(Part, frozen=True):
 
 
 class TableDecoder(Generic[R]):
-    """Records of which each field beside the metadata is the column of the same name."""
+    """Records of which each field beside the metadata is the column of the same name; `cells` has them all."""
 
     def __init__(self, record: type[R]) -> None:
         self._record = record
@@ -54,6 +54,7 @@ class TableDecoder(Generic[R]):
 
     def _of(self, row: TableRow) -> R:
         cells = zip(self._columns, row.cells, strict=False)
-        return self._record(
-            metadata=row.object.metadata, **{name: cell for name, cell in cells if name in self._fields}
-        )
+        values = {name: cell for name, cell in cells if name in self._fields}
+        if "cells" in self._fields:
+            values["cells"] = row.cells
+        return self._record(metadata=row.object.metadata, **values)

@@ -77,7 +77,7 @@ class Standing:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not is_sockjs(scope["path"]):
             limits = scope["app"].state.services.limits
             budget = limits.of_address(scope["state"]["address"], on_dashboard=is_dashboard(scope["path"]))
             scope["state"]["headers"] = limits.unused(budget, datetime.now(UTC)).headers()

@@ -9,7 +9,6 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import Any
 
 import structlog
@@ -18,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ksnap.identity.principal import Principal
 from ksnap.server.metrics import RequestMetrics
+from ksnap.server.paths import is_dashboard, is_sockjs, shown
+from ksnap.server.proxies import TrustedProxies
 from ksnap.settings import Network
 
 _log = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ class RequestContext:
 
     def __init__(self, app: ASGIApp, *, trusted_proxies: Sequence[Network], metrics: RequestMetrics) -> None:
         self._app = app
-        self._trusted = tuple(trusted_proxies)
+        self._proxies = TrustedProxies(tuple(trusted_proxies))
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,9 +49,11 @@ class RequestContext:
         request_id = _request_id(headers.get("x-request-id", ""))
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        state["address"] = self._address(scope, headers)
+        client = scope.get("client")
+        state["address"] = self._proxies.nearest_stranger(str(client[0]) if client else "unknown", headers)
         started = time.perf_counter()
         status = 500 if scope["type"] == "http" else ABNORMAL
+        content_type = ""
 
         async def receiving() -> Message:
             nonlocal status
@@ -60,15 +63,16 @@ class RequestContext:
             return message
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, content_type
             if message["type"] == "websocket.close":
                 status = message.get("code", 1000)
             if message["type"] == "websocket.accept":
-                _log.info("connection_opened", path=scope["path"][:300], address=state["address"])
+                _log.info("connection_opened", path=shown(scope["path"]), address=state["address"])
             if message["type"] in ANSWERS:
                 status = message.get("status", ABNORMAL)
                 message.setdefault("headers", [])
                 answer = MutableHeaders(scope=message)
+                content_type = answer.get("content-type", "")
                 answer["X-Request-Id"] = request_id
                 for name, value in {**SECURITY_HEADERS, **state.get("headers", {})}.items():
                     answer.setdefault(name, value)
@@ -78,7 +82,17 @@ class RequestContext:
             try:
                 await self._app(scope, receiving, sending)
             finally:
-                self._finished(scope, status, time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                self._finished(scope, status, seconds)
+                if scope["type"] == "http" and is_dashboard(scope["path"]):
+                    self._metrics.dashboard.observe(
+                        method=scope["method"],
+                        route=getattr(scope.get("route"), "path", ""),
+                        status=status,
+                        content_type=content_type,
+                        user_agent=headers.get("user-agent", ""),
+                        seconds=seconds,
+                    )
 
     def _finished(self, scope: Scope, status: int, seconds: float) -> None:
         principal: Any = scope["state"].get("principal")
@@ -86,7 +100,7 @@ class RequestContext:
         if scope["type"] == "websocket":
             _log.info(
                 "connection_closed",
-                path=scope["path"][:300],
+                path=shown(scope["path"]),
                 code=status,
                 seconds=round(seconds, 4),
                 username=username,
@@ -95,48 +109,17 @@ class RequestContext:
             return
         route = getattr(scope.get("route"), "path", "")
         self._metrics.observe(scope["method"], route, status, seconds)
-        log = _log.debug if route.startswith(("/health", "/metrics")) else _log.info
+        log = _log.debug if route.startswith(("/health", "/metrics")) or is_sockjs(scope["path"]) else _log.info
         log(
             "request_answered",
             method=scope["method"],
-            path=scope["path"][:300],
+            path=shown(scope["path"]),
             status=status,
             seconds=round(seconds, 4),
             username=username,
             address=scope["state"]["address"],
         )
 
-    def _address(self, scope: Scope, headers: Headers) -> str:
-        """The peer, or what a trusted proxy says: from the right, the first address that is no trusted proxy."""
-        client = scope.get("client")
-        address = str(client[0]) if client else "unknown"
-        if not self._is_trusted(address):
-            return address
-        # A header on several lines is one list (RFC 9110, 5.3): what a client wrote itself stands on the first.
-        for hop in reversed(",".join(headers.getlist("x-forwarded-for")).split(",")):
-            candidate = hop.strip()
-            if not _is_address(candidate):
-                return address
-            address = candidate
-            if not self._is_trusted(address):
-                return address
-        return address
-
-    def _is_trusted(self, address: str) -> bool:
-        return _is_address(address) and any(
-            ip_address(address) in network
-            for network in self._trusted
-            if network.version == ip_address(address).version
-        )
-
 
 def _request_id(given: str) -> str:
     return given if _REQUEST_ID.match(given) else uuid.uuid4().hex
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ksnap.errors import KsnapError
 from ksnap.server.failures import answer, unexpected
 from ksnap.server.middleware.context import ANSWERS
+from ksnap.server.paths import shown
 
 _log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ class Unexpected:
         except Exception as error:
             # Once the answer has begun it cannot be changed: raised on, the server cuts the connection, which tells it.
             if not isinstance(error, KsnapError):
-                _log.exception("request_crashed", path=scope["path"][:300], method=scope.get("method"))
+                _log.exception("request_crashed", path=shown(scope["path"]), method=scope.get("method"))
             if started and scope["type"] == "websocket":
                 with suppress(Exception):  # it may be closed already
                     await send({"type": "websocket.close", "code": 1011})

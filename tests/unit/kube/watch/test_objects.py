@@ -1,5 +1,6 @@
 """The records of a cache: indexes and orders keep up, changes are told."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,3 +86,13 @@ def test_indexes_and_orders_are_as_if_made_anew(given_steps: list[tuple[str, str
         assert {each.key for each in objects.by(BY_APP, app)} == {
             each.key for each in everything if each.metadata.labels["app"] == app
         }
+
+
+def test_one_name_is_one_index() -> None:
+    objects: Objects[Record] = Objects()
+    objects.groups(BY_APP)
+    with pytest.raises(ValueError, match="two Index objects of the name 'app'"):
+        objects.groups(Index("app", lambda _: ()))
+    objects.sorted(BY_AGE)
+    with pytest.raises(ValueError, match="two Order objects of the name 'age'"):
+        objects.sorted(Order("age", lambda _: ""))

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Path, Request, Response
 
 from ksnap.dashboard.context import ClusterAsCaller
+from ksnap.dashboard.details import with_errors
 from ksnap.dashboard.kinds.configmaps import CONFIG_MAPS
 from ksnap.dashboard.kinds.events import EVENTS
 from ksnap.dashboard.kinds.pods import PODS
@@ -13,6 +14,7 @@ from ksnap.dashboard.selection.kind import Kind
 from ksnap.dashboard.selection.lists import Answer
 from ksnap.dashboard.selection.query import PARAMETERS
 from ksnap.dashboard.selection.views import Around, View
+from ksnap.dashboard.statuses import ErrStatus
 from ksnap.kube.watch.records import Record
 from ksnap.kube.watch.resource import Resource
 from ksnap.server.answers import json_answer
@@ -38,11 +40,14 @@ SELECTION: dict[str, Any] = {
 """For `openapi_extra` of every route that answers a list."""
 
 router = APIRouter(tags=["dashboard"], route_class=DashboardRoute)
+LISTED: dict[str, Kind[Any]] = {}
+"""Every kind with such routes, by the first segment of their paths."""
 
 
 def list_routes(router: APIRouter, kind: Kind[R]) -> None:
     """The routes of a kind's list: of all, and of some namespaces."""
     path, plural = f"/{kind.type_name}", kind.resource.plural
+    LISTED[kind.type_name] = kind
 
     async def of_all(request: Request, at: AsCaller) -> Response:
         return await list_answer(request, at, kind)
@@ -66,17 +71,29 @@ async def list_answer(
     namespaces: str = "",
     only: Callable[[View[R], Around], Collection[R]] | None = None,
     also: Sequence[Resource[Any]] = (),
+    errors: Sequence[ErrStatus] = (),
 ) -> Response:
-    """A list, or with `only` a list that belongs to an object, as the request selects from it."""
+    """A list, or with `only` a list that belongs to an object, as the request selects from it. `errors` are what was
+    met on the way to it, beside its own."""
     answer = await services_of(request).lists.answer(
         kind,
         at,
         namespaces=namespaces,
         query=request.query_params.multi_items(),
-        fresh="no-cache" in request.headers.get("cache-control", ""),
+        fresh=wants_fresh(request),
         only=only,
         also=also,
     )
+    return as_response(with_errors(answer, list(errors)))
+
+
+def wants_fresh(request: Request) -> bool:
+    """Whether the list shall hold all that happened until now, if it takes a moment longer."""
+    return "no-cache" in request.headers.get("cache-control", "")
+
+
+def as_response(answer: Answer) -> Response:
+    """A list with the warnings about it."""
     response = json_answer(answer.body)
     for text in _warnings(answer):
         response.headers.append("Warning", text)

@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from ksnap.dashboard.statuses import CsrfFailed
-from ksnap.errors import KsnapError, NotAuthenticated
+from ksnap.errors import InvalidInput, KsnapError, NotAuthenticated
 from ksnap.server.answers import media_types
 from ksnap.server.middleware.admission import token_of
 from ksnap.server.services import services_of
@@ -39,6 +39,7 @@ class DashboardRoute(APIRoute):
         answer = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
+            _check_path(request)
             if request.method == "POST":
                 _check_csrf(request)
             if request.method in {"POST", "PUT"}:
@@ -55,6 +56,18 @@ class TextRoute(DashboardRoute):
     """For answers that are text, or a file: whatever a client accepts."""
 
     produces = ANY_JSON | {"text/plain", "text/*", "application/yaml", "application/octet-stream", "application/x-tar"}
+
+
+class EventRoute(DashboardRoute):
+    """For answers that do not end."""
+
+    produces = ANY_JSON | {"text/event-stream", "text/*"}
+
+
+def _check_path(request: Request) -> None:
+    """No part of a path climbs out of its place in the API server's path, which has it as a name."""
+    if any(part in {".", ".."} for part in request.path_params.values()):
+        raise InvalidInput("The path is not understood", details="a dot is no name in Kubernetes")
 
 
 def _check_csrf(request: Request) -> None:
@@ -74,10 +87,11 @@ def bearer_of(request: Request) -> str:
 
 
 def _check_content_type(request: Request) -> None:
-    """JSON, or nothing at all where there is no body: restart, pause, scale and trigger have none."""
+    """JSON. Where there is no body its type says nothing: restart, pause, scale and trigger have none, and clients call
+    that one thing or another."""
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
-    if given != "application/json" and (given or has_body):
+    if has_body and given != "application/json":
         raise UnsupportedMediaType(
             "The body is of a type that is not understood", details=given or "no type", hint="Send application/json"
         )

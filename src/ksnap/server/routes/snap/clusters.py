@@ -118,6 +118,7 @@ async def delete(
 ) -> Changed:
     chosen = one_name("name", body.name if body else None, name)
     await services.clusters.delete(who, chosen)
+    services.lists.caches.drop(chosen)
     await services.connections.drop(chosen)
     return Changed(message=f"Cluster {chosen} deleted")
 

@@ -8,44 +8,32 @@ else 4000 and the error's HTTP status, after the error's envelope as a frame: 44
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from typing import Annotated, Any, Never
+from typing import Annotated, Never
 
-import structlog
-from fastapi import APIRouter, Depends, Header, Path, Query, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import Response
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
 
 from ksnap.checkpoints.feed import FeedEnded, FeedReader
 from ksnap.checkpoints.job_log import Wanted
-from ksnap.errors import KsnapError, NotAuthenticated, NotFound, NotPermitted, TooLarge
+from ksnap.errors import KsnapError, NotAuthenticated, NotFound, NotPermitted
 from ksnap.identity.principal import Principal, Role
 from ksnap.server.access import RightFirst, Viewer, principal_of, require
 from ksnap.server.documented import responses
+from ksnap.server.event_stream import EventStream, block
 from ksnap.server.failures import envelope
-from ksnap.server.following import TooSlow, first_end, login_ends, sent_in_time
+from ksnap.server.following import first_end, login_ends, sent_in_time
 from ksnap.server.messages import USERNAME_PATTERN
 from ksnap.server.middleware.admission import TOKEN_LIMIT, token_of
 from ksnap.server.origins import check_origin
-from ksnap.server.protocols import cut
 from ksnap.server.routes.snap.names import ClusterName, Id, Namespace
 from ksnap.server.routes.snap.progress_messages import event_block, frame_text
 from ksnap.server.services import InServices, Services
+from ksnap.server.sockets import accept, answer_pings, close_for, said
 
 router = APIRouter(tags=["jobs"], route_class=RightFirst)
 
-SUBPROTOCOL = "snap.v1"
 FIRST_FRAME_S = 10.0
-# An auth frame holds a token; nothing else that a client may say is longer.
-FRAME_LIMIT = TOKEN_LIMIT + 1024
-# Proxies close what is silent for a minute or half of one.
-KEEP_ALIVE_S = 15.0
-RETRY_MS = 2000
-# Of an error's own frame; then the connection is closed without it.
-LAST_FRAME_S = 1.0
 
-_log = structlog.get_logger(__name__)
 _viewer = require(Role.VIEWER)
 
 After = Annotated[int | None, Query(ge=0, le=1 << 62, description="Go on after this event; else with what comes next")]
@@ -97,7 +85,7 @@ async def progress_of(
 
 async def _serve(socket: WebSocket, services: Services, asked: Asked, username: str | None = None) -> None:
     check_origin(socket, services.settings.allowed_origins)
-    await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope["subprotocols"] else None)
+    await accept(socket)
     try:
         ended = await _followed(socket, services, asked, username)
     except (KsnapError, WebSocketDisconnect) as error:
@@ -106,7 +94,7 @@ async def _serve(socket: WebSocket, services: Services, asked: Asked, username: 
         case WebSocketDisconnect():
             return
         case KsnapError():
-            await _close(socket, ended)
+            await close_for(socket, ended, envelope(ended))
         case _:
             raise ended
 
@@ -123,7 +111,7 @@ async def _followed(socket: WebSocket, services: Services, asked: Asked, usernam
             await socket.send_json({"type": "ready", "id": reader.cursor})
             return await first_end(
                 _send_events(socket, reader, services.settings.progress_patience_s),
-                _answer(socket),
+                answer_pings(socket),
                 services.progress.ends(),
                 login_ends(services.logins, token, who),
             )
@@ -138,11 +126,11 @@ async def _authenticated(socket: WebSocket, services: Services) -> tuple[str, Pr
         return token_of(socket.scope), _viewer.held_against(principal_of(socket))
     try:
         async with asyncio.timeout(FIRST_FRAME_S):
-            said = await _said(socket)
+            first = await said(socket)
     except TimeoutError:
         raise NotAuthenticated("No token was given", details=f"{FIRST_FRAME_S:.0f} seconds have passed") from None
-    token = said.get("token")
-    if said.get("type") != "auth" or not isinstance(token, str) or len(token) > TOKEN_LIMIT:
+    token = first.get("token")
+    if first.get("type") != "auth" or not isinstance(token, str) or len(token) > TOKEN_LIMIT:
         raise NotAuthenticated("No token was given", details='the first frame is not {"type": "auth", "token": "..."}')
     who = await services.logins.authenticate(token, address=state["address"], request_id=state["request_id"])
     state["principal"] = who
@@ -156,51 +144,6 @@ async def _send_events(socket: WebSocket, reader: FeedReader, patience_s: float)
         for event in await reader.next():
             await sent_in_time(socket.send_text(frame_text(event)), patience_s)
         await asyncio.sleep(0)  # a turn for the others: what goes into the connection's buffer waits for nobody
-
-
-async def _answer(socket: WebSocket) -> Never:
-    while True:
-        if (await _said(socket)).get("type") == "ping":
-            await socket.send_json({"type": "pong"})
-
-
-async def _said(socket: WebSocket) -> dict[str, Any]:
-    """The next frame; empty if it is nothing that a client may say."""
-    message = await socket.receive()
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message["code"])
-    frame = message.get("text") or message.get("bytes") or ""
-    if len(frame) > FRAME_LIMIT:
-        raise TooLarge("The frame is too long", details=f"at most {FRAME_LIMIT} characters are accepted")
-    try:
-        said = json.loads(frame)
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-async def _close(socket: WebSocket, error: KsnapError) -> None:
-    code = _close_code(error)
-    if isinstance(error, TooSlow):
-        _log.info("progress_reader_dropped", path=socket.url.path)
-    if code > 4000:
-        with suppress(TimeoutError, WebSocketDisconnect):
-            async with asyncio.timeout(LAST_FRAME_S):
-                await socket.send_json(envelope(error))
-    with suppress(WebSocketDisconnect):
-        await socket.close(code, error.message)
-
-
-def _close_code(error: KsnapError) -> int:
-    match error:
-        case FeedEnded():
-            return 1001
-        case TooLarge():
-            return 1009
-        case TooSlow():
-            return 1013
-        case _:
-            return 4000 + error.status
 
 
 # Server-sent events
@@ -227,69 +170,33 @@ async def _place(
     response_class=Response,
     responses={**responses(NotFound), 200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
-async def events(who: Viewer, services: InServices, reader: Annotated[FeedReader, Depends(_place)]) -> Response:
-    return _EventStream(who, services, reader)
+async def events(
+    request: Request, who: Viewer, services: InServices, reader: Annotated[FeedReader, Depends(_place)]
+) -> Response:
+    return EventStream(
+        _Events(reader),
+        lambda: (services.progress.ends(), login_ends(services.logins, token_of(request.scope), who)),
+        patience_s=services.settings.progress_patience_s,
+    )
 
 
-class _EventStream(Response):
-    """The answer that does not end by itself."""
+class _Events:
+    """A place in the feed as server-sent events."""
 
-    media_type = "text/event-stream"
-
-    def __init__(self, who: Principal, services: Services, reader: FeedReader) -> None:
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
-        del self.headers["Content-Length"]
-        self._who = who
-        self._services = services
+    def __init__(self, reader: FeedReader) -> None:
         self._reader = reader
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        ended = await first_end(
-            self._events(send),
-            _gone(receive),
-            self._services.progress.ends(),
-            login_ends(self._services.logins, token_of(scope), self._who),
-        )
+    @property
+    def beginning(self) -> bytes:
+        return f"id: {self._reader.cursor}\n".encode()
+
+    async def next(self) -> bytes:
+        return b"".join(event_block(each) for each in await self._reader.next())
+
+    def last(self, ended: Exception) -> bytes | None:
         match ended:
-            case ClientDisconnect():
-                return
-            case TooSlow():
-                _log.info("progress_reader_dropped", username=self._who.username, address=self._who.address)
-                await _cut(scope, receive)
-                return
             case FeedEnded():
-                body = b""
+                return b""
             case KsnapError():
-                body = f"event: failure\ndata: {json.dumps(envelope(ended))}\n\n".encode()
-            case _:
-                raise ended
-        try:
-            async with asyncio.timeout(LAST_FRAME_S):
-                await send({"type": "http.response.body", "body": body, "more_body": False})
-        except TimeoutError:
-            await _cut(scope, receive)
-
-    async def _events(self, send: Send) -> Never:
-        body = f"retry: {RETRY_MS}\nid: {self._reader.cursor}\n\n".encode()
-        while True:
-            sending = send({"type": "http.response.body", "body": body, "more_body": True})
-            await sent_in_time(sending, self._services.settings.progress_patience_s)
-            try:
-                async with asyncio.timeout(KEEP_ALIVE_S):
-                    body = b"".join(event_block(each) for each in await self._reader.next())
-            except TimeoutError:
-                body = b": nothing new\n\n"
-
-
-async def _cut(scope: Scope, receive: Receive) -> None:
-    """Cut the connection, and stay until the server knows: it would miss the answer's end otherwise."""
-    cut(scope)
-    with suppress(ClientDisconnect):
-        await _gone(receive)
-
-
-async def _gone(receive: Receive) -> Never:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    raise ClientDisconnect
+                return block(json.dumps(envelope(ended)).encode(), name="failure")
+        return None

@@ -1,0 +1,1 @@
+"""Nodes, namespaces, and definitions of custom resources."""

@@ -1,0 +1,1 @@
+"""Secrets, and what a config map's detail shows."""

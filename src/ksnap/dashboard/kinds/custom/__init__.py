@@ -1,0 +1,1 @@
+"""Objects of custom resources, whatever their definitions say."""

@@ -1,0 +1,1 @@
+"""Services, ingresses and their classes, network policies: lists, and details made of single objects."""

@@ -1,0 +1,1 @@
+"""Persistent volumes, the claims to them, and storage classes."""
