@@ -4,6 +4,7 @@ By server-side apply, so that what others add to it stays, and there is no momen
 """
 
 from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -110,3 +111,21 @@ async def installed(connection: ClusterConnection, name: str) -> dict[str, Any] 
         return await connection.get(f"{PATH}/{quote(name, safe='')}", what=f"webhook configuration {name}")
     except NotFound:
         return None
+
+
+def differences(installed: dict[str, Any], webhook: Webhook) -> list[str]:
+    """Where a cluster's configuration is not as it should be; what others have added to it is no difference."""
+    return list(_differences(webhook.manifest(), installed, ""))
+
+
+def _differences(wanted: Any, found: Any, path: str) -> Iterator[str]:
+    if isinstance(wanted, dict):
+        for name, value in wanted.items():
+            there = found.get(name) if isinstance(found, dict) else None
+            yield from _differences(value, there, f"{path}.{name}".lstrip("."))
+    elif path == "webhooks":
+        by_name = {each.get("name"): each for each in found or []}
+        for each in wanted:
+            yield from _differences(each, by_name.get(each["name"]), f"{path}[{each['name']}]")
+    elif wanted != found:
+        yield path

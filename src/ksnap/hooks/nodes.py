@@ -20,10 +20,12 @@ class Node:
     is_schedulable: bool
     restores_images: bool = False
     architecture: str = ""
+    has_class: bool = True
+    """Whether its cluster has the RuntimeClass; without it a pod that names it would be refused."""
 
     @property
     def has_runtime(self) -> bool:
-        return self.labels.get(RESTORE_LABEL) == "runtime"
+        return self.has_class and self.labels.get(RESTORE_LABEL) == "runtime"
 
 
 def allowed_nodes(spec: Mapping[str, Any], nodes: Iterable[Node]) -> list[Node]:
