@@ -6,7 +6,7 @@ and its image's name; the image itself is the registry's to give.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from ksnap.errors import InvalidInput
 from ksnap.hooks.catalog import Catalog
 from ksnap.hooks.decision import Decision, Known, decide
-from ksnap.hooks.node_facts import NodeFacts
+from ksnap.hooks.nodes import Node
 from ksnap.hooks.records import Hook
 from ksnap.hooks.review import Request, answer, parse_review
 from ksnap.model.checkpoint_key import Slot
@@ -28,6 +28,8 @@ BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 2, 5, 30
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+NodesOf = Callable[[str], Sequence[Node]]
+"""The nodes of a cluster, as far as they are known."""
 log = structlog.get_logger(__name__)
 
 
@@ -73,9 +75,9 @@ class _Asked:
 class Admission:
     """The application. `serve` says which hooks there are."""
 
-    def __init__(self, catalog: Catalog, nodes: NodeFacts, metrics: AdmissionMetrics) -> None:
+    def __init__(self, catalog: Catalog, nodes_of: NodesOf, metrics: AdmissionMetrics) -> None:
         self._catalog = catalog
-        self._nodes = nodes
+        self._nodes_of = nodes_of
         self._metrics = metrics
         self._hooks: dict[str, Hook] = {}
 
@@ -145,7 +147,7 @@ class Admission:
         return decision
 
     def _of(self, hook: Hook, request: Request, asked: _Asked) -> Decision:
-        nodes = self._nodes.of(hook.cluster)
+        nodes = self._nodes_of(hook.cluster)
         pod = request.object or {}
         return decide(hook.cluster, request.namespace, pod, asked, nodes, pull_secrets=hook.pull_secrets)
 

@@ -219,7 +219,7 @@ async def open_hooks(
     catalog = Catalog(database, tags)
     nodes = NodeFacts(caches, connections, database)
     metrics = AdmissionMetrics()
-    admission = Admission(catalog, nodes, metrics)
+    admission = Admission(catalog, nodes.of, metrics)
     listener = Listener(settings.host, settings.port, admission)
     records = HookRecords(database, vault)
     keeper = Keeper(records, connections, admission, listener, nodes, certificate_life=settings.certificate_life)

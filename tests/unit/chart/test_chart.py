@@ -137,6 +137,16 @@ def test_server_may_run_commands_only_where_hooks_are_wanted() -> None:
     assert granted("--set=hooks.enabled=true") == [("ksnap-server", ["get", "create"])]
 
 
+def test_server_may_install_webhooks_only_where_admission_hooks_are_wanted() -> None:
+    def granted(*options: str) -> list[list[str]]:
+        roles = [each for each in objects(*options) if each["kind"] in {"Role", "ClusterRole"}]
+        rules = [rule for role in roles for rule in role["rules"]]
+        return [rule["verbs"] for rule in rules if "mutatingwebhookconfigurations" in rule["resources"]]
+
+    assert granted() == []
+    assert granted("--set=snaphook.enabled=true") == [["get", "create", "patch", "delete"]]
+
+
 def test_every_variable_is_a_setting_of_the_agent() -> None:
     everything = [
         "--set=criu.tcpClose=true,criu.skipInFlight=true,kubelet.insecure=true,kubelet.caConfigMap=a",

@@ -1,46 +1,22 @@
 """The hooks' memory of checkpoints, over a real database: what is found, what is too old, what is coming."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from ksnap.configuration.registries import Registries
 from ksnap.errors import InvalidInput
 from ksnap.hooks.catalog import Catalog
 from ksnap.hooks.decision import Known
 from ksnap.hooks.tags import Tags, located
 from ksnap.model.checkpoint_key import CheckpointKey
-from ksnap.store.database import Database, open_database
-from ksnap.store.encryption import Vault
-from ksnap.store.migrate import migrate
+from ksnap.store.database import Database
 from ksnap.store.tables import Checkpoint, Job, JobEvent
 
 DIGEST, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 KEY = CheckpointKey("dev", "shop", "Deployment/web", "web", "web", "r.example/web:1", DIGEST, "abc", "def")
 BEGUN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'ksnap.db'}"
-    await asyncio.to_thread(migrate, url)
-    opened = open_database(url, timeout_s=5.0)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-def tags(database: Database) -> Tags:
-    return Tags(Registries(database, Vault(["A" * 43 + "="])))
-
-
-@pytest.fixture
-def catalog(database: Database, tags: Tags) -> Catalog:
-    return Catalog(database, tags)
 
 
 async def stored(
