@@ -38,9 +38,9 @@ def create(
     max_age: Annotated[
         int, typer.Option(min=0, metavar="SECONDS", help="Use no checkpoint that is older; 0: any age.")
     ] = 0,
-    pull_secret: Annotated[
+    pull_with: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Pull secret for nodes that restore images; may be repeated."),
+        typer.Option(metavar="NAME", help="Image pull secret, for nodes that restore images; may be repeated."),
     ] = None,
 ) -> None:
     """Create a hook. `start` puts it into the cluster."""
@@ -52,7 +52,7 @@ def create(
         "cert_expiry_days": certificate_days,
         "wait_s": wait,
         "max_age_s": max_age,
-        "image_pull_secrets": pull_secret or [],
+        "image_pull_secrets": pull_with or [],
     }
     made = cli.change("POST", "snaphook", body=body)
     cli.screen.done(made, f"Created hook {name} at {made['webhook_url']}: ksnap hook start {name} installs it")

@@ -5,8 +5,9 @@ no token to look at. Who may reach it learns of a pod that he describes himself 
 and its image's name; the image itself is the registry's to give.
 """
 
+import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from ksnap.errors import InvalidInput
 from ksnap.hooks.catalog import Catalog
-from ksnap.hooks.decision import Decision, Known, decide
-from ksnap.hooks.nodes import Node
+from ksnap.hooks.decision import Decision, Known, Places, decide
 from ksnap.hooks.records import Hook
 from ksnap.hooks.review import Request, answer, parse_review
 from ksnap.model.checkpoint_key import Slot
@@ -28,9 +28,10 @@ BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 2, 5, 30
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-NodesOf = Callable[[str], Sequence[Node]]
+PlacesOf = Callable[[str], Places]
 """The nodes of a cluster, as far as they are known."""
 log = structlog.get_logger(__name__)
+_plain_log = logging.getLogger(__name__)
 
 
 class AdmissionMetrics:
@@ -47,14 +48,19 @@ class AdmissionMetrics:
             buckets=BUCKETS,
             registry=None,
         )
+        self._series: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     def register(self, registry: CollectorRegistry) -> None:
         registry.register(self.admissions)
         registry.register(self.seconds)
 
     def observe(self, hook: str, outcome: str, seconds: float) -> None:
-        self.admissions.labels(hook, outcome).inc()
-        self.seconds.labels(hook).observe(seconds)
+        known = self._series.get((hook, outcome))
+        if known is None:  # the library looks for a series longer than it counts
+            series = self.admissions.labels(hook, outcome), self.seconds.labels(hook)
+            known = self._series[hook, outcome] = series
+        known[0].inc()
+        known[1].observe(seconds)
 
 
 @dataclass(slots=True)
@@ -75,9 +81,9 @@ class _Asked:
 class Admission:
     """The application. `serve` says which hooks there are."""
 
-    def __init__(self, catalog: Catalog, nodes_of: NodesOf, metrics: AdmissionMetrics) -> None:
+    def __init__(self, catalog: Catalog, places_of: PlacesOf, metrics: AdmissionMetrics) -> None:
         self._catalog = catalog
-        self._nodes_of = nodes_of
+        self._places_of = places_of
         self._metrics = metrics
         self._hooks: dict[str, Hook] = {}
 
@@ -121,15 +127,16 @@ class Admission:
             # The root of this work. A fault of ours is no reason for a pod not to start.
             log.exception("admission_failed", hook=hook.name, namespace=request.namespace)
             return "failed", answer(request.uid, [])
-        log.debug(
-            "admission_answered",
-            hook=hook.name,
-            namespace=request.namespace,
-            engine=decision.engine,
-            restored={name: known.checkpoint_id for name, known in decision.restored.items()},
-            reasons=dict(decision.reasons),
-            dry_run=request.dry_run,
-        )
+        if _plain_log.isEnabledFor(logging.DEBUG):  # structlog would put the event together first
+            log.debug(
+                "admission_answered",
+                hook=hook.name,
+                namespace=request.namespace,
+                engine=decision.engine,
+                restored={name: known.checkpoint_id for name, known in decision.restored.items()},
+                reasons=dict(decision.reasons),
+                dry_run=request.dry_run,
+            )
         return decision.engine or "cold", answer(request.uid, decision.patch)
 
     async def _decide(self, hook: Hook, request: Request) -> Decision:
@@ -147,9 +154,9 @@ class Admission:
         return decision
 
     def _of(self, hook: Hook, request: Request, asked: _Asked) -> Decision:
-        nodes = self._nodes_of(hook.cluster)
+        places = self._places_of(hook.cluster)
         pod = request.object or {}
-        return decide(hook.cluster, request.namespace, pod, asked, nodes, pull_secrets=hook.pull_secrets)
+        return decide(hook.cluster, request.namespace, pod, asked, places, pull_secrets=hook.pull_secrets)
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes | None:

@@ -50,11 +50,17 @@ class Entry:
 class _Made:
     """What is known of the checkpoints of one slot."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    """Newest first."""
     making: set[str] = field(default_factory=set)
 
-    def newest_first(self) -> list[Entry]:
-        return sorted(self.entries.values(), key=lambda each: (each.frozen_at, each.checkpoint_id), reverse=True)
+    def drop(self, checkpoint_id: str) -> None:
+        self.entries = [each for each in self.entries if each.checkpoint_id != checkpoint_id]
+        self.making.discard(checkpoint_id)
+
+    def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self.entries.sort(key=lambda each: (each.frozen_at, each.checkpoint_id), reverse=True)
 
 
 class Catalog:
@@ -78,7 +84,7 @@ class Catalog:
         if made is None or not made.entries:
             return "a checkpoint is being made" if made and made.making else "there is no checkpoint of it"
         reason = ""
-        for each in made.newest_first():
+        for each in made.entries:
             if max_age_s and (now or datetime.now(UTC)) - each.frozen_at > timedelta(seconds=max_age_s):
                 reason = reason or "its checkpoint is too old"
             elif not self._tags.allows(slot.image, each.original_digest):
@@ -187,13 +193,12 @@ class Catalog:
     def _put(self, row: Row[str, str, str | None, str | None, datetime]) -> None:
         key = self._keys[row.id]
         made = self._slots[key.slot]
-        made.entries.pop(row.id, None)
-        made.making.discard(row.id)
+        made.drop(row.id)
         if row.status == CheckpointStatus.RUNNING:
             made.making.add(row.id)
         elif row.image and row.image_digest:
             image = f"{row.image.rpartition(':')[0]}@{row.image_digest}"
-            made.entries[row.id] = Entry(row.id, image, key.image_digest, row.created_at)
+            made.add(Entry(row.id, image, key.image_digest, row.created_at))
 
     def _forget(self, ids: Iterable[str]) -> None:
         for each in ids:
@@ -201,8 +206,7 @@ class Catalog:
             if key is None:
                 continue
             made = self._slots[key.slot]
-            made.entries.pop(each, None)
-            made.making.discard(each)
+            made.drop(each)
             if not made.entries and not made.making:
                 del self._slots[key.slot]
 

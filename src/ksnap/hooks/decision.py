@@ -24,6 +24,8 @@ from ksnap.model.snap_labels import (
 )
 
 Engine = Literal["runtime", "image"]
+# Different wishes of pods that are remembered; each workload of a large cluster may have its own.
+_PLACES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def decide(
     namespace: str,
     pod: Json,
     catalog: Catalog,
-    nodes: Sequence[Node],
+    places: "Places",
     *,
     pull_secrets: Sequence[str] = (),
 ) -> Decision:
@@ -71,28 +73,64 @@ def decide(
         return _alone("the pod has not opted in, or was patched before")
     if not metadata.get("name") and not metadata.get("ownerReferences"):
         return _alone("a pod without a name and without an owner is of no workload")
-    candidates = allowed_nodes(spec, nodes)
-    if not candidates:
-        return _alone("no node is known that the pod could go to")
-    engine = _engine(spec, candidates)
-    if not isinstance(engine, _Chosen):
-        return _alone(engine)
-    found, reasons = _known(cluster, namespace, pod, catalog, sorted({each.architecture for each in candidates}))
+    place = places.of(spec)
+    if place.engine is None:
+        return _alone(place.reason)
+    found, reasons = _known(cluster, namespace, pod, catalog, place.architectures)
     if not found:
         return Decision(reasons=reasons)
     annotations = _told(found, reasons)
-    if engine.engine == "runtime":
+    if place.engine == "runtime":
         annotations |= {f"{RESTORE_DOMAIN}/{container}": known.image for container, known in found.items()}
         operations = _class_patch(spec)
     else:
         operations = _image_patch(spec, found, pull_secrets)
     operations += set_members("/metadata/labels", metadata.get("labels"), {MUTATED: "true"})
     operations += set_members("/metadata/annotations", metadata.get("annotations"), annotations)
-    return Decision(operations, found, engine.engine, reasons)
+    return Decision(operations, found, place.engine, reasons)
 
 
 def _alone(reason: str) -> Decision:
     return Decision(reasons={"*": reason})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What all nodes that a pod may go to have in common."""
+
+    engine: Engine | None
+    reason: str = ""
+    """Why no engine is used."""
+    architectures: Sequence[str] = ()
+
+
+class Places:
+    """A cluster's nodes at one moment. Pods that may go to the same ones are looked up once: most say nothing of it."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self._nodes = nodes
+        self._known: dict[tuple[object, ...], Place] = {}
+
+    def of(self, spec: Mapping[str, Any]) -> Place:
+        """Where a pod with this spec may go."""
+        words = (spec.get("nodeName"), spec.get("nodeSelector"), (spec.get("affinity") or {}).get("nodeAffinity"))
+        key = (spec.get("runtimeClassName"), *(repr(each) if each else "" for each in words))
+        place = self._known.get(key)
+        if place is None:
+            if len(self._known) >= _PLACES:
+                self._known.clear()
+            place = self._known[key] = _place(spec, self._nodes)
+        return place
+
+
+def _place(spec: Mapping[str, Any], nodes: Sequence[Node]) -> Place:
+    candidates = allowed_nodes(spec, nodes)
+    if not candidates:
+        return Place(None, "no node is known that the pod could go to")
+    chosen = _engine(spec, candidates)
+    if not isinstance(chosen, _Chosen):
+        return Place(None, chosen)
+    return Place(chosen.engine, architectures=sorted({each.architecture for each in candidates}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ watch that has been out of step for too long counts for nothing: its pods start 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy import select
 
 from ksnap.checkpoints.node_status import is_fresh
+from ksnap.hooks.decision import Places
 from ksnap.hooks.nodes import Node
 from ksnap.kube.connections import ClusterConnections
 from ksnap.kube.watch.cache import WatchCache
@@ -23,6 +24,7 @@ from ksnap.store.database import Database
 from ksnap.store.tables import NodeStatus
 
 STALE_S = 120.0
+_NOWHERE = Places(())
 
 
 class NodeSpec(Part, frozen=True):
@@ -55,7 +57,7 @@ class _Facts:
     restoring_images: frozenset[str]
     versions: tuple[str, str, frozenset[str]] | None = None
     """What `made` was made of."""
-    made: Sequence[Node] = ()
+    made: Places = field(default_factory=lambda: Places(()))
 
 
 class NodeFacts:
@@ -84,18 +86,19 @@ class NodeFacts:
     def clusters(self) -> Sequence[str]:
         return list(self._clusters)
 
-    def of(self, cluster: str) -> Sequence[Node]:
+    def of(self, cluster: str) -> Places:
         """The cluster's nodes as they are now; none if they are not known."""
         facts = self._clusters.get(cluster)
         if facts is None or max(facts.nodes.age_s, facts.classes.age_s) > STALE_S:
-            return ()
+            return _NOWHERE
         versions = (facts.nodes.version, facts.classes.version, facts.restoring_images)
         if facts.versions != versions:
             has_class = facts.classes.objects.get("", RUNTIME_CLASS) is not None
-            facts.made = [
+            nodes = [
                 _node(each, has_class=has_class, restores_images=each.metadata.name in facts.restoring_images)
                 for each in facts.nodes.objects
             ]
+            facts.made = Places(nodes)
             facts.versions = versions
         return facts.made
 

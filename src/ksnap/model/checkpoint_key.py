@@ -21,6 +21,8 @@ RESTORE_LABEL = f"{DOMAIN}/restore"
 APP_LABELS = ("app.kubernetes.io/name", "app", "k8s-app", "app.kubernetes.io/instance")
 TEMPLATE_HASH_LABELS = ("pod-template-hash", "controller-revision-hash")
 _GENERATED_SUFFIX = re.compile(r"-[A-Za-z0-9]{8,10}(-[A-Za-z0-9]{5})?$")
+# Made once: admissions come by the thousand.
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _DIGEST_IN_IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -230,7 +232,7 @@ def _environment_hash(spec: Mapping[str, Any], container: Mapping[str, Any], arc
 
 
 def _hash(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_canonical.encode(value).encode()).hexdigest()
 
 
 def _named(entries: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:

@@ -17,6 +17,7 @@ from ksnap.hooks.admission import Admission, AdmissionMetrics
 from ksnap.hooks.catalog import Catalog
 from ksnap.hooks.certificates import new_authority, new_leaf
 from ksnap.hooks.configuration import Webhook, differences
+from ksnap.hooks.decision import Places
 from ksnap.hooks.listener import Listener, context_of
 from ksnap.hooks.records import Hook, HookState
 from ksnap.model.checkpoint_key import CheckpointKey, slot_of
@@ -39,7 +40,7 @@ KEY = CheckpointKey(
 def made(catalog: Catalog) -> tuple[Admission, CollectorRegistry]:
     metrics, registry = AdmissionMetrics(), CollectorRegistry()
     metrics.register(registry)
-    return Admission(catalog, lambda _cluster: (RUNTIME,), metrics), registry
+    return Admission(catalog, lambda _cluster: Places((RUNTIME,)), metrics), registry
 
 
 async def asked(admission: Admission, path: str = "/mutate/one") -> tuple[int, dict[str, Any]]:

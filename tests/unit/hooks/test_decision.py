@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ksnap.errors import InvalidInput
-from ksnap.hooks.decision import Decision, Known, decide
+from ksnap.hooks.decision import Decision, Known, Places, decide
 from ksnap.hooks.nodes import Node, allowed_nodes
 from ksnap.hooks.review import answer, parse_review
 from ksnap.model.checkpoint_key import Slot, checkpoint_key
@@ -46,7 +46,7 @@ def pod(**spec: Any) -> dict[str, Any]:
 
 
 def decided(wanted: dict[str, Any], *nodes: Node, catalog: Memory | None = None) -> Decision:
-    return decide("c", "shop", wanted, catalog or Memory(), nodes or (RUNTIME, ALSO))
+    return decide("c", "shop", wanted, catalog or Memory(), Places(nodes or (RUNTIME, ALSO)))
 
 
 def patched(wanted: dict[str, Any], decision: Decision) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def test_expressions(expression: dict[str, Any], names: str) -> None:
 
 def test_an_image_takes_the_place_of_its_own_container_alone() -> None:
     wanted = pod(imagePullSecrets=[{"name": "own"}])
-    decision = decide("c", "shop", wanted, Memory(), [IMAGES], pull_secrets=["own", "snap"])
+    decision = decide("c", "shop", wanted, Memory(), Places([IMAGES]), pull_secrets=["own", "snap"])
     done = patched(wanted, decision)
     assert [each["image"] for each in done["spec"]["containers"]] == [IMAGE, "side:1"]
     assert done["spec"]["imagePullSecrets"] == [{"name": "own"}, {"name": "snap"}]
