@@ -8,6 +8,7 @@ import base64
 import json
 import secrets
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -22,10 +23,11 @@ from pydantic import SecretStr
 
 from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
+from dev.stack import agents
 from ksnap.kube.cluster_config import AuthType, ClusterConfig
 from ksnap.kube.connection import ClusterConnection
 from ksnap.kube.pods import pods_path
-from ksnap.model.checkpoint_key import CheckpointKey, slot_of
+from ksnap.model.checkpoint_key import RESTORE_LABEL, CheckpointKey, slot_of
 from ksnap.settings import ServerSettings
 from ksnap.store.database import open_database
 from ksnap.store.migrate import migrate
@@ -83,6 +85,22 @@ class Place:
         printed = self.kubectl("get", CONFIGURATIONS, name, "--output=json", "--ignore-not-found")
         found: dict[str, Any] | None = json.loads(printed) if printed else None
         return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def restoring_nodes(cluster: ClusterInfo, kubectl: Kubectl) -> None:
+    """Every node restores by the runtime class; with agents that are there and can, nothing is done."""
+
+    def able() -> bool:
+        labels = [each["metadata"]["labels"] for each in json.loads(kubectl("get", "nodes", "--output=json"))["items"]]
+        return all(each.get(RESTORE_LABEL) == "runtime" for each in labels)
+
+    if not able():
+        agents.install(cluster)
+        deadline = time.monotonic() + WAIT_S
+        while not able():
+            assert time.monotonic() < deadline, kubectl("get", "nodes", f"--label-columns={RESTORE_LABEL}")
+            time.sleep(1)
 
 
 @pytest.fixture
