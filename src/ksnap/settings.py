@@ -173,6 +173,26 @@ class ServerSettings(BaseSettings):
     itself, and after some seconds those of others that are dead. Two live ones of one name are refused. Empty: the
     host's name there, a fixed one with SQLite."""
 
+    # Admission hooks (SnapHook)
+
+    hook_host: str = "0.0.0.0"
+    """Address on which new pods are asked about, by TLS, while a hook runs."""
+
+    hook_port: int = Field(default=8443, ge=1, le=65535)
+    """Port of that. It is the server's own; the API's port is another."""
+
+    hook_address: str = ""
+    """Host name or address, with `:PORT` if it is another than `hook_port`, by which API servers reach that port. A
+    hook without a `webhook_url` of its own gets one of it. Empty: each hook must name its URL."""
+
+    hook_certificate_life_s: int = Field(default=0, ge=0, le=3650 * 86400)
+    """Seconds that a hook's certificate lasts, for trying its renewal. 0: as many days as the hook says."""
+
+    hook_follow_tags: bool = True
+    """Ask the registries each minute which images the tags of frozen workloads name, so that no pod starts from the
+    memory of another image than it would run. Registries that are not configured are asked without an account. Off, or
+    where a registry does not answer, the workload's template decides alone."""
+
     # How secrets are kept
 
     encryption_key: SecretStr | None = None

@@ -24,12 +24,12 @@ from dev.cluster.info import ClusterInfo, NodeInfo
 from dev.cluster.kubectl import Kubectl
 from dev.cluster.workloads import webapp_pod
 from dev.stack.agents import NAMESPACE
-from ksnap.checkpoints.pod_spec import RUNTIME_CLASS
 from ksnap.errors import KsnapError, NotFound
 from ksnap.kube.cluster_config import AuthType, ClusterConfig
 from ksnap.kube.connection import ClusterConnection
 from ksnap.kube.pod_proxy import PodProxy
 from ksnap.kube.reviews import ServiceAccountTokens
+from ksnap.model.checkpoint_key import RUNTIME_CLASS
 from ksnap.model.image import ImageRef
 from ksnap.model.registry_access import RegistryAccess
 from ksnap.model.restore_annotations import RESTORE_DOMAIN

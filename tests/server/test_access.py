@@ -43,6 +43,15 @@ CONTRACT = {
     "GET /cluster/status/{cluster_name}": "viewer",
     "GET /cluster/status/summary": "viewer",
     "POST /cluster/status/report": "agent",
+    "POST /snaphook": "administrator",
+    "POST /snaphook/{name}/start": "operator",
+    "POST /snaphook/{name}/stop": "operator",
+    "GET /snaphook/list": "viewer",
+    "DELETE /snaphook/{name}": "administrator",
+    "GET /snaphook/{name}": "viewer",
+    "GET /snaphook/{name}/status": "viewer",
+    "GET /snaphook/{name}/test-connectivity": "viewer",
+    "POST /snaphook/{name}/renew-certificates": "administrator",
 }
 
 

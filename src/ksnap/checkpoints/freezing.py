@@ -18,14 +18,13 @@ from ksnap.checkpoints.job_log import JobKind, new_job
 from ksnap.checkpoints.names import archive_filename, new_id
 from ksnap.checkpoints.node_reports import NodeReports
 from ksnap.checkpoints.plan import CapturePlan, plan_capture, plan_key
-from ksnap.checkpoints.pod_spec import RUNTIME_CLASS
 from ksnap.checkpoints.records import CheckpointRecords, CheckpointStatus
 from ksnap.errors import CheckpointFailed, Conflict, NotFound
 from ksnap.kube.connection import Json
 from ksnap.kube.connections import ClusterConnections
 from ksnap.kube.nodes import get_node
 from ksnap.kube.pods import get_pod
-from ksnap.model.checkpoint_key import DOMAIN, CheckpointKey
+from ksnap.model.checkpoint_key import DOMAIN, RUNTIME_CLASS, CheckpointKey
 from ksnap.node.protocol import NOT_TRIED, NodeReport, WantedFreezeEngine
 from ksnap.store.encryption import Vault
 from ksnap.store.tables import Checkpoint, Job

@@ -52,6 +52,7 @@ class Opened:
     """What routes use."""
 
     checkpoints: Checkpoints
+    records: CheckpointRecords
     images: Images
     doctor: Doctor
     node_images: NodeImages
@@ -119,6 +120,7 @@ async def open_checkpoints(
         )
         yield Opened(
             checkpoints,
+            records,
             images,
             Doctor(parts.connections, reports, agent_namespace),
             NodeImages(parts.database, records, agents),

@@ -14,8 +14,8 @@ from typing import Any
 from ksnap.checkpoints import remedies
 from ksnap.checkpoints.findings import Finding, Level
 from ksnap.checkpoints.node_doctor import TCP_CLOSE_OFF, NodeDiagnosis
-from ksnap.checkpoints.pod_spec import RUNTIME_CLASS
 from ksnap.checkpoints.pod_volumes import volume_findings
+from ksnap.model.checkpoint_key import RUNTIME_CLASS
 from ksnap.model.container_runtime import parse_runtime
 
 Json = Mapping[str, Any]

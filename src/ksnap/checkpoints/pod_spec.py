@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ksnap.checkpoints.restore_nodes import Engine
+from ksnap.model.checkpoint_key import RUNTIME_CLASS
 from ksnap.model.restore_annotations import PERMIT_DOMAIN, RESTORE_DOMAIN
 
 Json = dict[str, Any]
 
 JOB_ANNOTATION = "ksnap.dev/job"
 RESTORED_FROM = "ksnap.dev/restored-from"
-RUNTIME_CLASS = "ksnap"
 CREATED_LABEL = "ksnap.dev/created-by"
 SOURCE_LABELS = "ksnap.dev/source-labels"
 # Annotations that the container runtime or an admission controller of the cluster writes for one very pod.

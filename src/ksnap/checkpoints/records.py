@@ -5,7 +5,7 @@ is the judge of two calls at once.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -45,6 +45,12 @@ class CheckpointRecords:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.listeners: list[Callable[[str], None]] = []
+        """Told the id of each checkpoint that this process begins, ends or removes, once that is stored."""
+
+    def _tell(self, checkpoint_id: str) -> None:
+        for each in self.listeners:
+            each(checkpoint_id)
 
     async def begin(self, checkpoint: Checkpoint, job: Job) -> None:
         """Write both down as running, or Conflict if this container is being frozen already."""
@@ -58,6 +64,7 @@ class CheckpointRecords:
                 details=f"container {checkpoint.container_name} of pod {checkpoint.namespace}/{checkpoint.pod_name}",
                 hint="Wait for that job (GET /jobs), or cancel it",
             ) from error
+        self._tell(checkpoint.id)
 
     async def get(self, checkpoint_id: str) -> Checkpoint:
         async with self._database.reading() as session:
@@ -145,6 +152,7 @@ class CheckpointRecords:
                 _set_image(found, image, registry_name)
                 found.owner_label = owner or found.owner_label
             await end_completed(session, job_id, result)
+        self._tell(checkpoint_id)
 
     async def note_blob(self, checkpoint_id: str, blob_key: str) -> None:
         async with self._database.writing() as session:
@@ -159,6 +167,7 @@ class CheckpointRecords:
             if found is not None and found.status == CheckpointStatus.RUNNING:
                 found.status, found.completed_at = CheckpointStatus.COMPLETED, datetime.now(UTC)
             await end_completed(session, job_id, result)
+        self._tell(checkpoint_id)
 
     async def fail(self, checkpoint_id: str, job_id: str, error: Exception) -> None:
         """The checkpoint and its job have failed; what it had made is gone already."""
@@ -169,6 +178,7 @@ class CheckpointRecords:
                 found.status, found.completed_at = CheckpointStatus.FAILED, datetime.now(UTC)
                 found.error_code, found.error = (job.error or {}).get("code"), _sentence(job.error or {})
                 found.blob_key = found.image = found.image_digest = found.registry_name = None
+        self._tell(checkpoint_id)
 
     async def begin_use(self, checkpoint_ids: Sequence[str], job: Job) -> None:
         """Add a job that reads checkpoints; Conflict unless all are complete now, in the same transaction.
@@ -198,6 +208,7 @@ class CheckpointRecords:
                 )
             found.status = CheckpointStatus.DELETING
             session.add(job)
+        self._tell(checkpoint_id)
 
     async def remove(self, checkpoint_id: str, job_id: str, result: dict[str, Any]) -> None:
         """The row goes, and the deletion's job is done."""

@@ -5,7 +5,20 @@ from pathlib import Path
 
 import typer
 
-from ksnap.cli import account, checkpoint, cluster, doctor, job, program, registry, restore, retention, user, watch
+from ksnap.cli import (
+    account,
+    checkpoint,
+    cluster,
+    doctor,
+    hook,
+    job,
+    program,
+    registry,
+    restore,
+    retention,
+    user,
+    watch,
+)
 
 SUMMARY = "Freeze running pods of Kubernetes, and start pods from what was frozen."
 
@@ -23,6 +36,7 @@ def make_app() -> typer.Typer:
     for name, part in (("cluster", cluster), ("registry", registry), ("checkpoint", checkpoint)):
         app.add_typer(part.app, name=name)
     app.add_typer(retention.app, name="retention")
+    app.add_typer(hook.app, name="hook")
     restore.register(app)
     doctor.register(app)
     app.add_typer(job.app, name="job")

@@ -19,7 +19,7 @@ from ksnap.kube.credentials import resolve
 from ksnap.model.image import check_repository
 from ksnap.store.database import Database
 from ksnap.store.encryption import Vault
-from ksnap.store.tables import Cluster, Job, Registry
+from ksnap.store.tables import Cluster, Job, Registry, SnapHook
 
 _log = structlog.get_logger(__name__)
 DEFAULT_REPO = "snap_images"
@@ -101,6 +101,9 @@ class Clusters:
                 raise Conflict(
                     "The cluster is in use", details=f"job {job} is running", hint="Wait for it, or cancel it"
                 )
+            hook = await session.scalar(select(SnapHook.name).where(SnapHook.cluster_name == name).limit(1))
+            if hook is not None:
+                raise Conflict("The cluster is in use", details=f"hook {hook} is of it", hint="Delete the hook first")
             await session.delete(row)
 
     async def names(self) -> list[str]:

@@ -14,9 +14,15 @@ from typing import Any
 from ksnap.errors import Conflict, InvalidInput, NotFound
 
 DOMAIN = "ksnap.dev"
+RUNTIME_CLASS = "ksnap"
+"""The RuntimeClass of pods that ksnap-runc starts."""
+RESTORE_LABEL = f"{DOMAIN}/restore"
+"""A node's label: what its agent found it able to, `runtime` or `none`. The RuntimeClass selects by it."""
 APP_LABELS = ("app.kubernetes.io/name", "app", "k8s-app", "app.kubernetes.io/instance")
 TEMPLATE_HASH_LABELS = ("pod-template-hash", "controller-revision-hash")
 _GENERATED_SUFFIX = re.compile(r"-[A-Za-z0-9]{8,10}(-[A-Za-z0-9]{5})?$")
+# Made once: admissions come by the thousand.
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _DIGEST_IN_IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -55,6 +61,10 @@ class CheckpointKey:
     def workload(self) -> Workload:
         return Workload(self.cluster, self.namespace, self.owner, self.container)
 
+    @property
+    def slot(self) -> "Slot":
+        return Slot(self.workload, self.image, self.template_hash, self.environment_hash)
+
     def digest(self) -> str:
         """The key as 64 hex digits; stable over processes and versions of this code."""
         text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -76,15 +86,35 @@ class CheckpointKey:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What of a key is known before a pod has run: all but the digest of what its image comes to."""
+
+    workload: Workload
+    image: str
+    template_hash: str
+    environment_hash: str
+
+
+def slot_of(cluster: str, pod: Mapping[str, Any], container: str, *, architecture: str) -> Slot:
+    """The slot of a container of a pod that is about to be made; NotFound if the pod has no such container."""
+    metadata, spec = pod["metadata"], pod["spec"]
+    definition = _definition(pod, container)
+    return Slot(
+        Workload(cluster, metadata["namespace"], owner_of(metadata), container),
+        definition["image"],
+        template_hash_of(pod),
+        _environment_hash(spec, definition, architecture),
+    )
+
+
 def checkpoint_key(cluster: str, pod: Mapping[str, Any], container: str, *, architecture: str) -> CheckpointKey:
     """The key of one running container; `pod` is the object as the API server answers it.
 
     NotFound if the pod has no such container, Conflict if its status names no image digest yet.
     """
     metadata, spec = pod["metadata"], pod["spec"]
-    definition = _named(spec.get("containers", []), container)
-    if definition is None:
-        raise NotFound("Container not found", details=f"pod {metadata['name']} has no container {container!r}")
+    definition = _definition(pod, container)
     status = _named(pod.get("status", {}).get("containerStatuses", []), container) or {}
     found = _DIGEST_IN_IMAGE_ID.search(status.get("imageID", ""))
     if found is None:
@@ -104,6 +134,14 @@ def checkpoint_key(cluster: str, pod: Mapping[str, Any], container: str, *, arch
         template_hash=template_hash_of(pod),
         environment_hash=_environment_hash(spec, definition, architecture),
     )
+
+
+def _definition(pod: Mapping[str, Any], container: str) -> Mapping[str, Any]:
+    definition = _named(pod["spec"].get("containers", []), container)
+    if definition is None:
+        name = pod["metadata"].get("name") or pod["metadata"].get("generateName", "")
+        raise NotFound("Container not found", details=f"pod {name} has no container {container!r}")
+    return definition
 
 
 def key_of_annotations(annotations: Mapping[str, str]) -> CheckpointKey:
@@ -160,9 +198,17 @@ def template_hash_of(pod: Mapping[str, Any]) -> str:
 
 
 def _authored(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A bare pod's spec less the fields that differ between two creations of the same manifest."""
+    """A bare pod's spec less the fields that differ between two creations of the same manifest.
+
+    So does what makes a pod a restored one: the runtime class, and the node selector that its admission adds.
+    """
     injected = {v["name"] for v in spec.get("volumes", []) if v["name"].startswith("kube-api-access-")}
-    kept = {name: value for name, value in spec.items() if name not in {"nodeName", "tolerations", "volumes"}}
+    of_the_cluster = {"nodeName", "tolerations", "volumes", "runtimeClassName", "nodeSelector"}
+    kept = {name: value for name, value in spec.items() if name not in of_the_cluster}
+    if (runtime_class := spec.get("runtimeClassName")) not in {None, RUNTIME_CLASS}:
+        kept["runtimeClassName"] = runtime_class
+    if selector := {key: value for key, value in (spec.get("nodeSelector") or {}).items() if key != RESTORE_LABEL}:
+        kept["nodeSelector"] = selector
     kept["volumes"] = [v for v in spec.get("volumes", []) if v["name"] not in injected]
     kept["containers"] = [
         {**c, "volumeMounts": [m for m in c.get("volumeMounts", []) if m["name"] not in injected]}
@@ -186,7 +232,7 @@ def _environment_hash(spec: Mapping[str, Any], container: Mapping[str, Any], arc
 
 
 def _hash(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_canonical.encode(value).encode()).hexdigest()
 
 
 def _named(entries: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:

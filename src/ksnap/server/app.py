@@ -40,6 +40,7 @@ from ksnap.server.routes.snap import (
     registry_push,
     retention,
     signing,
+    snaphook,
     users,
 )
 from ksnap.server.services import Announce, open_services
@@ -79,6 +80,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     registry_push.router,
     jobs.router,
     progress.router,
+    snaphook.router,
 )
 
 
@@ -90,6 +92,7 @@ def create_app(settings: ServerSettings, announce: Announce | None = None) -> Fa
         try:
             async with open_services(settings, announce or announce_on_stderr) as services:
                 app.state.services = services
+                services.hooks.metrics.register(app.state.metrics.registry)
                 yield
         except KsnapError as error:
             _log.error("server_failed", error=error.message, details=error.details, hint=error.hint)

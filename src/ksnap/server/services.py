@@ -42,6 +42,7 @@ from ksnap.dashboard.terminal.sessions import terminal_sessions
 from ksnap.dashboard.terminal.settings import TerminalSettings
 from ksnap.dashboard.writes.drains import Drains, open_drains
 from ksnap.errors import InvalidInput
+from ksnap.hooks.service import Hooks, HookSettings, open_hooks
 from ksnap.identity.agents import Agents
 from ksnap.identity.limits import Limits, MemoryCounters, SharedCounters
 from ksnap.identity.logins import Lockout, Logins
@@ -100,6 +101,7 @@ class Services:
     drains: Drains
     page_settings: PageSettings
     terminals: Terminals
+    hooks: Hooks
 
 
 @asynccontextmanager
@@ -165,6 +167,10 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
         )
         drains = await stack.enter_async_context(open_drains(database, settings.resolved_server_id))
         sessions = await stack.enter_async_context(terminal_sessions(_terminals(settings)))
+        hooks = await stack.enter_async_context(
+            open_hooks(database, vault, registries, connections=connections, caches=watches, settings=_hooks(settings))
+        )
+        opened.records.listeners.append(hooks.catalog.tell)
         yield Services(
             settings=settings,
             database=database,
@@ -206,6 +212,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             drains=drains,
             page_settings=PageSettings(database),
             terminals=Terminals(sessions, database),
+            hooks=hooks,
         )
 
 
@@ -233,6 +240,17 @@ def _provider_options(settings: ServerSettings) -> ProviderOptions:
         settings.prometheus_matchers,
         settings.prometheus_ca_file,
         settings.prometheus_token_file,
+    )
+
+
+def _hooks(settings: ServerSettings) -> HookSettings:
+    life_s = settings.hook_certificate_life_s
+    return HookSettings(
+        settings.hook_host,
+        settings.hook_port,
+        settings.hook_address,
+        timedelta(seconds=life_s) if life_s else None,
+        follow_tags=settings.hook_follow_tags,
     )
 
 

@@ -320,3 +320,41 @@ class NodeDrain(Base):
     seen_at: Mapped[datetime]
     """When its server last said that it is at work."""
     ended_at: Mapped[datetime | None] = mapped_column(index=True)
+
+
+class SnapHook(Base):
+    """An admission hook of a cluster (`hooks/`)."""
+
+    __tablename__ = "snap_hooks"
+
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    cluster_name: Mapped[str] = mapped_column(ForeignKey("clusters.name"))
+    webhook_url: Mapped[str] = mapped_column(String(500))
+    path: Mapped[str] = mapped_column(String(500), unique=True)
+    """Of the URL: by it the listener knows the hook."""
+    namespace: Mapped[str] = mapped_column(String(63))
+    state: Mapped[str] = mapped_column(String(20))
+    """running, stopping (its configuration is still to be removed), stopped."""
+    cert_expiry_days: Mapped[int] = mapped_column(Integer)
+    wait_s: Mapped[int] = mapped_column(Integer)
+    max_age_s: Mapped[int] = mapped_column(BigInteger)
+    """0: any age."""
+    pull_secrets: Mapped[list[str]] = mapped_column(JSON, default=list)
+    certificate_pem: Mapped[str] = mapped_column(Text, default="")
+    key_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    certificate_version: Mapped[int] = mapped_column(Integer, default=0)
+    """Raised by each renewal: of several servers that renew at once, one does."""
+    created_at: Mapped[datetime]
+
+
+class HookAuthority(Base):
+    """The authority that signs the hooks' certificates: one row, named `admission`."""
+
+    __tablename__ = "hook_authorities"
+
+    name: Mapped[str] = mapped_column(String(20), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer)
+    certificate_pem: Mapped[str] = mapped_column(Text)
+    key_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    former_pem: Mapped[str] = mapped_column(Text, default="")
+    """Its predecessor, which is trusted until every hook has a certificate of the new one."""

@@ -10,10 +10,10 @@ import yaml
 
 from charts import manifest, recipes
 from dev.cluster.tools import tool
-from ksnap.agent.node_setup.api import RESTORE_LABEL, RUNTIME
+from ksnap.agent.node_setup.api import RUNTIME
 from ksnap.agent.node_setup.containerd_config import HANDLER
 from ksnap.agent.settings import AgentSettings
-from ksnap.checkpoints.pod_spec import RUNTIME_CLASS
+from ksnap.model.checkpoint_key import RESTORE_LABEL, RUNTIME_CLASS
 from ksnap.node.protocol import AGENT_PORT, AGENT_SELECTOR, SERVER_SERVICE_ACCOUNT
 
 HELM = str(tool("helm"))
@@ -135,6 +135,16 @@ def test_server_may_run_commands_only_where_hooks_are_wanted() -> None:
 
     assert granted() == []
     assert granted("--set=hooks.enabled=true") == [("ksnap-server", ["get", "create"])]
+
+
+def test_server_may_install_webhooks_only_where_admission_hooks_are_wanted() -> None:
+    def granted(*options: str) -> list[list[str]]:
+        roles = [each for each in objects(*options) if each["kind"] in {"Role", "ClusterRole"}]
+        rules = [rule for role in roles for rule in role["rules"]]
+        return [rule["verbs"] for rule in rules if "mutatingwebhookconfigurations" in rule["resources"]]
+
+    assert granted() == []
+    assert granted("--set=snaphook.enabled=true") == [["get", "create", "patch", "delete"]]
 
 
 def test_every_variable_is_a_setting_of_the_agent() -> None:

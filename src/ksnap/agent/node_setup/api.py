@@ -13,11 +13,11 @@ from ksnap.agent.api_server import ServiceAccount
 from ksnap.agent.node_setup.cpu import CPU_LABEL
 from ksnap.agent.settings import AgentSettings
 from ksnap.errors import NotPermitted, Unavailable
+from ksnap.model.checkpoint_key import RESTORE_LABEL
 
 Json = dict[str, Any]
 
 # The RuntimeClass' scheduling asks for it.
-RESTORE_LABEL = "ksnap.dev/restore"
 RUNTIME = "runtime"
 NONE = "none"
 
