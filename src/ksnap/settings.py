@@ -170,6 +170,13 @@ class ServerSettings(BaseSettings):
     """Seconds between two rounds of retention, at full multiples of it on the clock. Without a policy
     (`ksnap retention set`) they delete nothing."""
 
+    watcher_retry_s: float = Field(default=15.0, gt=0, le=3600)
+    """Seconds before a watcher's second try to freeze a container; twice as long before the third, the last one."""
+
+    watcher_lease_s: float = Field(default=10.0, ge=2, le=600)
+    """Where several servers share a database: seconds after which another server acts for the watchers of a dead
+    one."""
+
     server_id: str = ""
     """Name of this server among those that share a PostgreSQL database: it takes up at once the jobs that it left
     itself, and after some seconds those of others that are dead. Two live ones of one name are refused. Empty: the
@@ -295,8 +302,7 @@ class ServerSettings(BaseSettings):
     def _networks(cls, value: object) -> object:
         return tuple(ip_network(each, strict=False) for each in _split(value)) if isinstance(value, str) else value
 
-    @field_validator("allowed_origins", "prometheus_urls", mode="before")
-    @field_validator("allowed_origins", "terminal_shells", mode="before")
+    @field_validator("allowed_origins", "prometheus_urls", "terminal_shells", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
         return _split(value) if isinstance(value, str) else value

@@ -5,7 +5,20 @@ from pathlib import Path
 
 import typer
 
-from ksnap.cli import account, checkpoint, cluster, doctor, job, program, registry, restore, retention, user, watch
+from ksnap.cli import (
+    account,
+    checkpoint,
+    cluster,
+    doctor,
+    job,
+    program,
+    registry,
+    restore,
+    retention,
+    user,
+    watch,
+    watcher,
+)
 
 SUMMARY = "Freeze running pods of Kubernetes, and start pods from what was frozen."
 
@@ -27,6 +40,7 @@ def make_app() -> typer.Typer:
     doctor.register(app)
     app.add_typer(job.app, name="job")
     watch.register(app)
+    app.add_typer(watcher.app, name="watcher")
     app.add_typer(user.app, name="user")
     program.register(app)
     return app
