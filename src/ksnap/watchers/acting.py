@@ -214,7 +214,7 @@ class Acting:
             return obstacle
         if not await self.claims.first_deletion(claim):
             return "a pod was deleted for this checkpoint key before"
-        return await evict(connection, claim.namespace, claim.pod_name, claim.pod_uid)
+        return await evict(connection, claim.namespace, claim.pod_name, uid=claim.pod_uid)
 
     async def _failed(self, claim: WatcherClaim, error: KsnapError) -> Outcome:
         again = await self.claims.failed(claim, datetime.now(UTC), final=isinstance(error, JobCancelled))

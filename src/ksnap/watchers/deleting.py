@@ -70,7 +70,9 @@ class Deleting:
         return "" if found == place.digest else f"the registry has no image {place.digest}"
 
 
-async def evict(connection: ClusterConnection, namespace: str, pod: str, uid: str) -> str:
+async def evict(
+    connection: ClusterConnection, namespace: str, pod: str, *, uid: str, patience_s: float = PATIENCE_S
+) -> str:
     """Evict this very pod; why not, if it stays. One that is gone is as good."""
     body = {
         "apiVersion": "policy/v1",
@@ -78,7 +80,7 @@ async def evict(connection: ClusterConnection, namespace: str, pod: str, uid: st
         "metadata": {"name": pod, "namespace": namespace},
         "deleteOptions": {"preconditions": {"uid": uid}},
     }
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + patience_s
     while True:
         try:
             await connection.post(f"{pods_path(namespace, pod)}/eviction", body, what=f"eviction of pod {pod}")

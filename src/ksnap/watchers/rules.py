@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ksnap.dashboard.kinds.cluster.nodes import Node
 from ksnap.dashboard.kinds.pods import Pod
 from ksnap.model.snap_labels import ALIAS, SNAP, is_mutated, wanted_containers, wants_snap
 from ksnap.watchers.definition import Definition
+from ksnap.watchers.triggers import CORDONED, drain_occasion
 
 NEVER = frozenset({"kube-system"})
 
@@ -93,6 +95,15 @@ def unfit(pod: Mapping[str, Any], container: str) -> str:
                 return f"container {container} is not running"
             return "" if each.get("started") is True else f"container {container} has not started"
     return f"container {container} has no status"
+
+
+def cordon_of(node: Node) -> str | None:
+    """The occasion of a node's cordon; None while it is not cordoned, or its taint, which says since when, is not there
+    yet: the cluster adds it a moment later."""
+    if not node.spec.unschedulable:
+        return None
+    added = next((each.time_added for each in node.spec.taints if each.key == CORDONED and each.time_added), None)
+    return drain_occasion(node.metadata.name, added) if added is not None else None
 
 
 def controller_of(pod: Mapping[str, Any]) -> str:

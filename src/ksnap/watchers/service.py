@@ -168,9 +168,10 @@ class Watchers:
 
     async def _reach(self, definition: Definition) -> None:
         """Raise what keeps the cluster from being watched."""
+        # A small list tells it at once; the watch's own list waits for an API server that is away.
         try:
             connection = await self._acting.checkpoints.connections.get(definition.cluster)
-            await self._caches.ready(connection, PODS.resource)
+            await connection.get(PODS.resource.path(), what="pods", params={"limit": "1"})
         except KsnapError as error:
             await self._records.trouble(definition.name, error)
             raise

@@ -26,16 +26,9 @@ from ksnap.model.backoff import Backoff
 from ksnap.watchers.acting import FINAL, Acting, Outcome
 from ksnap.watchers.definition import Definition, Trigger
 from ksnap.watchers.events import PodId, Told
-from ksnap.watchers.rules import look
+from ksnap.watchers.rules import cordon_of, look
 from ksnap.watchers.timers import Timers
-from ksnap.watchers.triggers import (
-    CORDONED,
-    annotation_occasion,
-    drain_occasion,
-    first_time,
-    next_time,
-    schedule_occasion,
-)
+from ksnap.watchers.triggers import annotation_occasion, first_time, next_time, schedule_occasion
 
 # How often a change of the cluster's configuration, and a watch that is out of step, are looked for: one row is read.
 CHECK_S = 10.0
@@ -165,14 +158,10 @@ class Watching:
 
     def _look_at_node(self, group: asyncio.TaskGroup, node: Node, pods: WatchCache[Pod]) -> None:
         name = node.metadata.name
-        if not node.spec.unschedulable:
+        occasion = cordon_of(node)
+        if occasion is None:
             self._cordoned.pop(name, None)
-            return
-        added = next((each.time_added or "" for each in node.spec.taints if each.key == CORDONED), None)
-        if added is None:
-            return  # the taint, which says since when, comes a moment later
-        occasion = drain_occasion(name, added)
-        if self._cordoned.get(name) != occasion:
+        elif self._cordoned.get(name) != occasion:
             self._cordoned[name] = occasion
             for pod in pods.objects.by(BY_NODE, name):
                 self._look(group, pod)

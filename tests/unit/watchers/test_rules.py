@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ksnap.dashboard.kinds.cluster.nodes import Node
 from ksnap.dashboard.kinds.pods import Pod
 from ksnap.kube.watch.strings import Strings
 from ksnap.watchers.definition import NO_OPTIONS, Definition, Options, Scope
-from ksnap.watchers.rules import containers, controller_of, look, unfit
+from ksnap.watchers.rules import containers, controller_of, cordon_of, look, unfit
 
 SNAP, ALIAS = "ksnap.dev/snap", "snap.weaversoft.io/snap"
 WATCHER = Definition("w", "prod")
@@ -127,6 +128,20 @@ def test_none_is_frozen_that_did_not_say_true(labels: dict[str, str], namespace:
     assert may == (wanted and namespace == "shop" and phase == "Running" and ready == "True")
     asked = SNAP in labels or ALIAS in labels
     assert bool(why) == (asked and not may)
+
+
+def node(*, cordoned: bool, taints: list[dict[str, str]]) -> Node:
+    spec = {"unschedulable": cordoned, "taints": taints}
+    return msgspec.json.decode(json.dumps({"metadata": {"name": "n1"}, "spec": spec}), type=Node)
+
+
+def test_a_cordon_counts_from_its_taint_on() -> None:
+    """So that every server, whenever it looks, finds the same occasion."""
+    taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule", "timeAdded": "2026-11-28T12:00:00Z"}
+    other = {"key": "node.kubernetes.io/not-ready", "effect": "NoExecute", "timeAdded": "2026-11-28T11:00:00Z"}
+    assert cordon_of(node(cordoned=True, taints=[other, taint])) == "drain/n1/2026-11-28T12:00:00Z"
+    assert cordon_of(node(cordoned=True, taints=[other])) is None
+    assert cordon_of(node(cordoned=False, taints=[other])) is None
 
 
 def test_options_are_what_they_were_stored_as() -> None:
