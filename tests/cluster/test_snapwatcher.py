@@ -122,6 +122,19 @@ async def test_one_more_is_made_when_it_is_asked_for(snap: Snap, kubectl: Kubect
     assert len(await checkpoints(snap, room)) == before + 1
 
 
+async def test_a_pod_that_cannot_be_warmed_up_is_not_frozen(
+    snap: Snap, cluster: ClusterInfo, kubectl: Kubectl, room: str
+) -> None:
+    body = {"warm_up": {"port": 9, "path": "/"}}
+    await snap.ok("PUT", "/operator/snapwatcher/asked", body)
+    before = len(await checkpoints(snap, room))
+    kubectl("annotate", "pod", "bare", f"--namespace={room}", "ksnap.dev/freeze-now=twice", "--overwrite")
+    [last] = await told(snap, "given_up", 1, watcher="asked")
+    assert "could not be warmed up. request 1 of 1 to port 9" in last["message"]
+    assert len(await told(snap, "failed", 2, watcher="asked")) == 2
+    assert len(await checkpoints(snap, room)) == before
+
+
 async def test_an_eviction_is_of_this_very_pod_and_heeds_budgets(
     snap: Snap, cluster: ClusterInfo, kubectl: Kubectl, room: str
 ) -> None:

@@ -74,26 +74,11 @@ class Claims:
         """The claim, or why not."""
         try:
             async with self._database.writing() as session:
-                return await self._refusal(session, wanted, now) or await _claimed(session, wanted, now)
+                # Read once and locked: a second look might find the row that another server has made meanwhile.
+                row = await session.get(WatcherClaim, (wanted.key_digest, wanted.occasion), with_for_update=True)
+                return await _refusal(session, row, wanted, now) or _claimed(session, row, wanted, now)
         except IntegrityError:  # another server was faster
             return _in_flight("another server has begun", now)
-
-    async def _refusal(self, session: AsyncSession, wanted: Wanted, now: datetime) -> Refused | None:
-        tried = (wanted.cluster, wanted.pod_uid, wanted.container, wanted.occasion)
-        if (attempt := await session.get(WatcherAttempt, tried)) is not None:
-            return Refused(Why.TRIED, f"it was tried before, and {attempt.outcome}")
-        of_key = select(Checkpoint.id, Checkpoint.status, Checkpoint.created_by).where(
-            Checkpoint.key_digest == wanted.key_digest,
-            Checkpoint.status.in_([CheckpointStatus.COMPLETED, CheckpointStatus.RUNNING]),
-        )
-        found = (await session.execute(of_key)).all()
-        done = next((each for each in found if each.status == CheckpointStatus.COMPLETED), None)
-        if done is not None and not wanted.occasion:
-            return Refused(Why.EXISTS, f"checkpoint {done.id} of its key exists, made by {done.created_by}")
-        if busy := next((each for each in found if each.status == CheckpointStatus.RUNNING), None):
-            return _in_flight(f"checkpoint {busy.id} of its key is being made by {busy.created_by}", now)
-        row = await session.get(WatcherClaim, (wanted.key_digest, wanted.occasion), with_for_update=True)
-        return None if row is None else _refused_by(row, wanted, now)
 
     async def begun(self, claim: WatcherClaim, job_id: str) -> None:
         """Remember the job, so that a restart finds it."""
@@ -200,6 +185,24 @@ class Claims:
                 )
 
 
+async def _refusal(session: AsyncSession, row: WatcherClaim | None, wanted: Wanted, now: datetime) -> Refused | None:
+    """Why not. `row` was read before the checkpoints: whoever ends a claim has written its checkpoint's end before."""
+    tried = (wanted.cluster, wanted.pod_uid, wanted.container, wanted.occasion)
+    if (attempt := await session.get(WatcherAttempt, tried)) is not None:
+        return Refused(Why.TRIED, f"it was tried before, and {attempt.outcome}")
+    of_key = select(Checkpoint.id, Checkpoint.status, Checkpoint.created_by).where(
+        Checkpoint.key_digest == wanted.key_digest,
+        Checkpoint.status.in_([CheckpointStatus.COMPLETED, CheckpointStatus.RUNNING]),
+    )
+    found = (await session.execute(of_key)).all()
+    done = next((each for each in found if each.status == CheckpointStatus.COMPLETED), None)
+    if done is not None and not wanted.occasion:
+        return Refused(Why.EXISTS, f"checkpoint {done.id} of its key exists, made by {done.created_by}")
+    if busy := next((each for each in found if each.status == CheckpointStatus.RUNNING), None):
+        return _in_flight(f"checkpoint {busy.id} of its key is being made by {busy.created_by}", now)
+    return None if row is None else _refused_by(row, wanted, now)
+
+
 def _refused_by(row: WatcherClaim, wanted: Wanted, now: datetime) -> Refused | None:
     match State(row.state):
         case State.MAKING:
@@ -214,8 +217,7 @@ def _refused_by(row: WatcherClaim, wanted: Wanted, now: datetime) -> Refused | N
             return None
 
 
-async def _claimed(session: AsyncSession, wanted: Wanted, now: datetime) -> WatcherClaim:
-    row = await session.get(WatcherClaim, (wanted.key_digest, wanted.occasion))
+def _claimed(session: AsyncSession, row: WatcherClaim | None, wanted: Wanted, now: datetime) -> WatcherClaim:
     if row is None:
         row = WatcherClaim(
             key_digest=wanted.key_digest, occasion=wanted.occasion, attempts=0, pod_deleted=False
