@@ -34,8 +34,10 @@ from ksnap.watchers.warming import warm_up
 AT_ONCE = 16
 # Up to the job's beginning, beside the warm-up: an agent that has just started is given time to look.
 BEGIN_S = 60.0
-# When something passing was in the way: an API server that restarts, an agent that is not there yet.
+# When something passing was in the way: an API server that restarts, an agent that is not there yet. What does not pass
+# is asked for less and less often.
 PASSING = timedelta(seconds=10)
+LONGEST_PASSING = timedelta(minutes=5)
 TASK_NAME = "SnapWatcher"
 _TOLD = {
     Why.EXISTS: Told.EXISTS,
@@ -70,6 +72,8 @@ class Acting:
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     busy: dict[str, asyncio.Event] = field(default_factory=dict)
     """Keys that this process works on; each event tells of the end, so that a hundred replicas need not ask for it."""
+    stumbles: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    """How often something passing was in a pod's way, by its cluster, namespace and name."""
 
     async def act(self, watcher: Definition, namespace: str, name: str, occasion: str) -> Outcome:
         """Freeze what is to be frozen of a pod."""
@@ -78,9 +82,10 @@ class Acting:
             async with self.gate:
                 pod = await get_pod(connection, namespace, name)
         except NotFound:
+            self.stumbles.pop((watcher.cluster, namespace, name), None)
             return FINAL
         except ClusterUnreachable:
-            return _later()
+            return self._later(watcher.cluster, namespace, name)
         chosen = containers(pod, watcher)
         if not chosen:
             await self._tell(watcher, pod, "", Told.IGNORED, "it has none of the containers that are to be frozen")
@@ -106,7 +111,7 @@ class Acting:
                 wanted = await self._wanted(watcher, pod, container, occasion)
         except KsnapError as error:
             await self._tell(watcher, pod, container, Told.WAITING, sentence(error))
-            return _later()
+            return self._later(watcher.cluster, pod["metadata"]["namespace"], pod["metadata"]["name"])
         claim = await self._claim(wanted)
         if isinstance(claim, Refused):
             await self._tell(watcher, pod, container, _TOLD[claim.why], claim.message)
@@ -156,14 +161,15 @@ class Acting:
             begun = await self.claims.job_of(claim)
             if begun is None:
                 why = sentence(error) if isinstance(error, KsnapError) else "it took too long to begin"
-                return await self._released(claim, why, _later())
+                return await self._released(claim, why, self._later_for(claim))
             job_id = begun
         except NotFound as error:
             return await self._released(claim, sentence(error), FINAL)
         except Conflict as error:  # it is being frozen by somebody else, or was replaced: nobody's failure
-            return await self._released(claim, sentence(error), _later())
+            return await self._released(claim, sentence(error), self._later_for(claim))
         except KsnapError as error:
             return await self._failed(claim, error)
+        self.stumbles.pop((claim.cluster_name, claim.namespace, claim.pod_name), None)
         await self.claims.begun(claim, job_id)
         await self._told(claim, Told.FREEZING, f"job {job_id} freezes container {claim.container_name}", job_id)
         return await self._follow(watcher, claim, job_id)
@@ -186,7 +192,8 @@ class Acting:
             return await self._failed(claim, job_error(job))
         checkpoint = await self.checkpoints.records.get(job.checkpoint_id or "")
         if checkpoint.key_digest != claim.key_digest:
-            return await self._released(claim, "the pod was replaced by another of its name meanwhile", _later())
+            why = "the pod was replaced by another of its name meanwhile"
+            return await self._released(claim, why, self._later_for(claim))
         where = checkpoint.image or "the blob store"
         await self._told(claim, Told.FROZEN, f"checkpoint {checkpoint.id} is in {where}", job_id)
         if watcher.auto_delete_pod:
@@ -228,6 +235,13 @@ class Acting:
         await self.records.gave_up(claim.watcher_name, told)
         return FINAL
 
+    def _later(self, cluster: str, namespace: str, pod: str) -> Outcome:
+        count = self.stumbles[cluster, namespace, pod] = self.stumbles.get((cluster, namespace, pod), 0) + 1
+        return Outcome(again_at=datetime.now(UTC) + min(PASSING * 2 ** min(count - 1, 9), LONGEST_PASSING))
+
+    def _later_for(self, claim: WatcherClaim) -> Outcome:
+        return self._later(claim.cluster_name, claim.namespace, claim.pod_name)
+
     async def _released(self, claim: WatcherClaim, why: str, outcome: Outcome) -> Outcome:
         await self.claims.release(claim)
         await self._told(claim, Told.WAITING, why)
@@ -241,10 +255,6 @@ class Acting:
         metadata = pod["metadata"]
         one = PodId(metadata["namespace"], metadata["name"], metadata["uid"], container)
         await self.events.tell(watcher.name, one, event, message)
-
-
-def _later() -> Outcome:
-    return Outcome(again_at=datetime.now(UTC) + PASSING)
 
 
 def _warm_up_s(watcher: Definition) -> float:
