@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,18 @@ from pydantic import SecretStr
 from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
 from dev.cluster.workloads import webapp_deployment, webapp_pod
+from ksnap.configuration.registries import Registries, RegistryChange
+from ksnap.identity.principal import Principal, Role
 from ksnap.kube.cluster_config import AuthType, ClusterConfig
 from ksnap.kube.connection import ClusterConnection
-from ksnap.watchers.deleting import evict
+from ksnap.settings import ServerSettings
+from ksnap.store.database import open_database
+from ksnap.store.encryption import open_vault
+from ksnap.store.migrate import migrate
+from ksnap.store.tables import Checkpoint
+from ksnap.watchers.deleting import Deleting, evict
 from tests.cluster.namespaces import own_namespace
-from tests.cluster.snap import PATIENCE_S, PUSHING, Snap, open_snap
+from tests.cluster.snap import PATIENCE_S, PUSHING, Snap, access_fields, open_snap
 from tests.cluster.test_faults import HOLDS_A_RING
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="module")]
@@ -161,6 +169,41 @@ async def test_an_eviction_is_of_this_very_pod_and_heeds_budgets(
         assert await evict(connection, room, "bare", uid=uid) == "", "one that is gone is as good"
     finally:
         await connection.close()
+
+
+class EveryHook:
+    """A SnapHook that covers all namespaces."""
+
+    async def covers(self, cluster: str, namespace: str) -> bool:
+        return True
+
+
+async def test_a_pod_may_go_once_the_registry_itself_has_its_image(
+    snap: Snap, cluster: ClusterInfo, kubectl: Kubectl, room: str, tmp_path: Path
+) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'ksnap.db'}"
+    await asyncio.to_thread(migrate, url)
+    database = open_database(url, timeout_s=30)
+    try:
+        vault = await asyncio.to_thread(open_vault, ServerSettings(data_dir=tmp_path))
+        registries = Registries(database, vault)
+        access = access_fields(cluster, "private")
+        change = RegistryChange(
+            name="private", url=cluster.registries["private"].host, username=access["username"],
+            password=SecretStr(access["password"]), ca_cert=access["ca_cert"],
+        )  # fmt: skip
+        await registries.create(Principal("admin", Role.ADMINISTRATOR), change)
+        record = next(each for each in await checkpoints(snap, room) if each["pod_name"].startswith("web-"))
+        image, digest = await snap.image_of(record["id"])
+        pod = kubectl.get(room, "pod", record["pod_name"])
+        told = {"cluster_name": PUSHING, "namespace": room, "pod_uid": pod["metadata"]["uid"], "image": image}
+        deleting = Deleting(registries, EveryHook())
+        there = Checkpoint(**told, image_digest=digest, registry_name="private")
+        assert await deleting.obstacle(pod, there) == ""
+        other = Checkpoint(**told, image_digest="sha256:" + "0" * 64, registry_name="private")
+        assert "the registry has no image" in await deleting.obstacle(pod, other)
+    finally:
+        await database.close()
 
 
 async def test_a_freeze_that_fails_is_given_up_after_three_tries(
