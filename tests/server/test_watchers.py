@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.parties.server import running_server
+from tests.parties.server import ADMIN_PASSWORD, RunningServer, running_server
 from tests.server.client import Client, fresh, open_client
+from tests.server.person import Person
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -122,3 +123,24 @@ async def test_wishes_are_kept_over_restarts(tmp_path: Path) -> None:
             assert names(states) == {"runs": True, "stands": False}
             begun = [line for line in again.log if "watcher_begun" in line]
             assert all('"runs"' in line for line in begun)
+
+
+async def test_by_command_line(server: RunningServer, name: str, tmp_path: Path) -> None:
+    person = Person(tmp_path, server.url)
+    assert person.ksnap("login", KSNAP_PASSWORD=ADMIN_PASSWORD).code == 0
+    words = ("--cluster", name, "-n", "shop", "--selector", "tier=web", "--warm-up", "8080/warm", "--keep-pods")
+    watcher = fresh("watcher")
+    created = person.ksnap("watcher", "create", watcher, *words)
+    assert created.code == 0, created
+    assert "warning: " in created.err
+    assert "unreachable" in created.err
+    shown = person.ksnap("watcher", "show", watcher, "-o", "json").json
+    assert (shown[0]["selector"], shown[0]["auto_delete_pod"]) == ({"tier": "web"}, False)
+    assert (shown[0]["warm_up"]["port"], shown[0]["warm_up"]["path"]) == (8080, "/warm")
+    assert watcher in person.ksnap("watcher", "list").out
+    assert person.ksnap("watcher", "start", watcher).code != 0
+    assert person.ksnap("watcher", "stop", watcher).code == 0
+    assert "no pod" in person.ksnap("watcher", "events", watcher).err
+    assert person.ksnap("watcher", "delete", watcher).code == 0
+    assert "not found" in person.ksnap("watcher", "show", watcher).err
+    assert "KEY=VALUE" in person.ksnap("watcher", "create", watcher, "--cluster", name, "-l", "tier").err
