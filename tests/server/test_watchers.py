@@ -135,8 +135,8 @@ async def test_by_command_line(server: RunningServer, name: str, tmp_path: Path)
     assert "warning: " in created.err
     assert "unreachable" in created.err
     shown = person.ksnap("watcher", "show", watcher, "-o", "json").json
-    assert (shown[0]["selector"], shown[0]["auto_delete_pod"]) == ({"tier": "web"}, False)
-    assert (shown[0]["warm_up"]["port"], shown[0]["warm_up"]["path"]) == (8080, "/warm")
+    assert (shown["selector"], shown["auto_delete_pod"]) == ({"tier": "web"}, False)
+    assert (shown["warm_up"]["port"], shown["warm_up"]["path"]) == (8080, "/warm")
     assert watcher in person.ksnap("watcher", "list").out
     assert person.ksnap("watcher", "start", watcher).code != 0
     assert person.ksnap("watcher", "stop", watcher).code == 0

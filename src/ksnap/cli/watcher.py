@@ -84,7 +84,7 @@ def list_watchers(cli: Invocation) -> None:
 @connected(app, "show")
 def show(cli: Invocation, name: Name) -> None:
     """Show a watcher."""
-    cli.screen.rows([cli.get("operator", "snapwatcher", name)], _COLUMNS, empty="", computed=_readable)
+    cli.screen.record(cli.get("operator", "snapwatcher", name))
 
 
 @connected(app, "start")
