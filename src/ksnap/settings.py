@@ -168,6 +168,13 @@ class ServerSettings(BaseSettings):
     """Seconds between two rounds of retention, at full multiples of it on the clock. Without a policy
     (`ksnap retention set`) they delete nothing."""
 
+    watcher_retry_s: float = Field(default=15.0, gt=0, le=3600)
+    """Seconds before a watcher's second try to freeze a container; twice as long before the third, the last one."""
+
+    watcher_lease_s: float = Field(default=10.0, ge=2, le=600)
+    """Where several servers share a database: seconds after which another server acts for the watchers of a dead
+    one."""
+
     server_id: str = ""
     """Name of this server among those that share a PostgreSQL database: it takes up at once the jobs that it left
     itself, and after some seconds those of others that are dead. Two live ones of one name are refused. Empty: the

@@ -52,6 +52,20 @@ CONTRACT = {
     "GET /snaphook/{name}/status": "viewer",
     "GET /snaphook/{name}/test-connectivity": "viewer",
     "POST /snaphook/{name}/renew-certificates": "administrator",
+    "POST /automation/trigger": "operator",
+    "POST /operator/start": "operator",
+    "POST /operator/stop": "operator",
+    "GET /operator/status": "viewer",
+    "POST /operator/snapwatcher": "operator",
+    "GET /operator/snapwatcher/{name}": "viewer",
+    "GET /operator/snapwatcher/{name}/status": "viewer",
+    "GET /operator/snapwatcher/{name}/events": "viewer",
+    "PUT /operator/snapwatcher/{name}": "operator",
+    "POST /operator/snapwatcher/{name}/start": "operator",
+    "POST /operator/snapwatcher/{name}/stop": "operator",
+    "DELETE /operator/snapwatcher/{name}": "operator",
+    "GET /operator/snapwatchers/{cluster_name}": "viewer",
+    "GET /operator/watchers/status": "viewer",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -31,7 +31,12 @@ from ksnap.store.database import open_database
 from ksnap.store.encryption import open_vault
 from ksnap.store.migrate import migrate
 from ksnap.store.server_locks import open_server_locks
-from ksnap.store.tables import Base, Cluster, Job, Registry
+from ksnap.store.tables import Base, Cluster, Job, Registry, WatcherClaim
+from ksnap.watchers import claims
+from ksnap.watchers.claims import Claims
+from ksnap.watchers.definition import Definition
+from ksnap.watchers.leases import Leases
+from ksnap.watchers.records import WatcherRecords
 from tests.parties.fault_proxy import Fault, Hang, fault_proxy
 from tests.parties.postgresql import RunningPostgresql, needs_postgresql, running_postgresql, with_database
 from tests.parties.registry import PASSWORD, USERNAME, needs_registry, start_registry
@@ -345,3 +350,68 @@ async def test_a_lock_whose_session_broke_is_taken_again(url: str, postgresql: R
 def _make_token_key(folder: Path) -> None:
     (folder / "first").mkdir()
     open_tokens(ServerSettings(data_dir=folder / "first"))
+
+
+async def test_two_servers_watchers_claim_a_key_once(url: str) -> None:
+    await asyncio.to_thread(migrate, resolved(url))
+    databases = [open_database(resolved(url), timeout_s=30) for _ in range(2)]
+    try:
+        await WatcherRecords(databases[0]).add(Definition("one", "prod"))
+        servers = [Claims(each, first_pause=timedelta(seconds=5)) for each in databases]
+        now = datetime.now(UTC)
+        tries = [
+            servers[n % 2].take(claims.Wanted("k" * 64, "", "one", "prod", "shop", f"web-{n}", f"u{n}", "web"), now)
+            for n in range(20)
+        ]
+        found = await asyncio.gather(*tries)
+        assert sum(isinstance(each, WatcherClaim) for each in found) == 1
+        row = await WatcherRecords(databases[0]).get("one")
+        leases = [Leases(each, name, lease_s=10) for each, name in zip(databases, ("a", "b"), strict=True)]
+        assert sum(await asyncio.gather(*(each.hold(row) for each in leases))) == 1
+    finally:
+        for each in databases:
+            await each.close()
+
+
+@pytest.mark.timeout(240)
+async def test_a_dead_servers_watcher_goes_on_at_another(url: str, tmp_path: Path) -> None:
+    """Both know of it, one acts; when that is killed, the other does within seconds."""
+    (tmp_path / "keys").write_text(Fernet.generate_key().decode())
+    _make_token_key(tmp_path)
+    settings = {
+        "KSNAP_DATABASE_URL": url,
+        "KSNAP_ENCRYPTION_KEY_FILE": str(tmp_path / "keys"),
+        "KSNAP_TOKEN_KEY_FILE": str(tmp_path / "first" / "token.key"),
+        "KSNAP_WATCHER_LEASE_S": "4",
+    }
+    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+        starting = [
+            pool.submit(stack.enter_context, running_server(tmp_path / n, {**settings, "KSNAP_SERVER_ID": n}))
+            for n in ("a", "b")
+        ]
+        first, second = (each.result() for each in starting)
+        async with open_client(first.url, first.token) as one, open_client(second.url, first.token) as two:
+            new = {"name": "away", "api_server_url": "https://127.0.0.1:1", "token": "t"}
+            assert (await one.post("/config/clusters/create", new)).status == 200
+            for name in ("w", "x"):
+                body = {"name": name, "cluster_name": "away"}
+                assert (await one.post("/operator/snapwatcher", body)).status == 200
+                # The wish counts whichever server has heard of it.
+                if name == "x":
+                    assert (await two.post("/operator/snapwatcher/x/stop")).status == 200
+            assert (await two.get("/operator/snapwatcher/w")).body["thread_alive"] is True
+            async with asyncio.timeout(30):
+                while not (_begun(first, "w") or _begun(second, "w")):  # noqa: ASYNC110 - other processes
+                    await asyncio.sleep(0.2)
+            acting, waiting = (first, second) if _begun(first, "w") else (second, first)
+            assert not _begun(waiting, "w"), "one has the lease"
+            began = len(waiting.log)
+            acting.process.kill()
+            async with asyncio.timeout(60):
+                while not _begun(waiting, "w"):  # noqa: ASYNC110 - the server is another process
+                    await asyncio.sleep(0.2)
+            assert not any('"watcher": "x"' in line and '"watcher_begun"' in line for line in waiting.log[began:])
+
+
+def _begun(server: RunningServer, watcher: str) -> bool:
+    return any('"watcher_begun"' in line and f'"watcher": "{watcher}"' in line for line in server.log)

@@ -18,6 +18,7 @@ from ksnap.cli import (
     retention,
     user,
     watch,
+    watcher,
 )
 
 SUMMARY = "Freeze running pods of Kubernetes, and start pods from what was frozen."
@@ -41,6 +42,7 @@ def make_app() -> typer.Typer:
     doctor.register(app)
     app.add_typer(job.app, name="job")
     watch.register(app)
+    app.add_typer(watcher.app, name="watcher")
     app.add_typer(user.app, name="user")
     program.register(app)
     return app

@@ -27,6 +27,7 @@ from ksnap.server.proxies import TrustedProxies
 from ksnap.server.routes import dashboard, health, prometheus
 from ksnap.server.routes.dashboard import terminal_sockjs
 from ksnap.server.routes.snap import (
+    automation,
     checkpoint,
     checkpoint_download,
     checkpoint_nodes,
@@ -34,6 +35,7 @@ from ksnap.server.routes.snap import (
     clusters,
     doctor,
     jobs,
+    operator,
     progress,
     registries,
     registry_login,
@@ -79,6 +81,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     checkpoint.router,
     registry_push.router,
     jobs.router,
+    operator.router,
+    automation.router,
     progress.router,
     snaphook.router,
 )

@@ -61,6 +61,13 @@ from ksnap.store.encryption import Vault, open_vault
 from ksnap.store.migrate import migrate_apart
 from ksnap.store.only_server import only_server
 from ksnap.store.server_locks import ServerLocks, open_server_locks
+from ksnap.watchers.acting import Acting
+from ksnap.watchers.claims import Claims
+from ksnap.watchers.deleting import Deleting
+from ksnap.watchers.events import WatcherEvents
+from ksnap.watchers.leases import Leases
+from ksnap.watchers.records import WatcherRecords
+from ksnap.watchers.service import Watchers, open_watchers
 
 JOBS_GRACE_S = 5.0
 Announce = Callable[[str], None]
@@ -102,6 +109,7 @@ class Services:
     page_settings: PageSettings
     terminals: Terminals
     hooks: Hooks
+    watchers: Watchers
 
 
 @asynccontextmanager
@@ -171,6 +179,17 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             open_hooks(database, vault, registries, connections=connections, caches=watches, settings=_hooks(settings))
         )
         opened.records.listeners.append(hooks.catalog.tell)
+        watchers = await stack.enter_async_context(
+            open_watchers(
+                Watchers(
+                    _watchers(settings, opened.checkpoints, Deleting(registries, hooks)),
+                    clusters,
+                    watches,
+                    own_namespace=settings.agent_namespace,
+                    leases=_leases(settings, database),
+                )
+            )
+        )
         yield Services(
             settings=settings,
             database=database,
@@ -213,6 +232,7 @@ async def open_services(settings: ServerSettings, announce: Announce) -> AsyncIt
             page_settings=PageSettings(database),
             terminals=Terminals(sessions, database),
             hooks=hooks,
+            watchers=watchers,
         )
 
 
@@ -262,6 +282,24 @@ def _terminals(settings: ServerSettings) -> TerminalSettings:
         further_shells=settings.terminal_shells,
         debug_image=settings.terminal_debug_image,
     )
+
+
+def _watchers(settings: ServerSettings, checkpoints: Checkpoints, deleting: Deleting) -> Acting:
+    database = checkpoints.database
+    return Acting(
+        checkpoints,
+        Claims(database, first_pause=timedelta(seconds=settings.watcher_retry_s)),
+        WatcherEvents(database),
+        WatcherRecords(database),
+        deleting,
+    )
+
+
+def _leases(settings: ServerSettings, database: Database) -> Leases | None:
+    """None where no other server can share the database."""
+    if not settings.uses_postgresql:
+        return None
+    return Leases(database, settings.resolved_server_id, lease_s=settings.watcher_lease_s)
 
 
 def _make_folder(folder: Path) -> None:

@@ -358,3 +358,104 @@ class HookAuthority(Base):
     key_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
     former_pem: Mapped[str] = mapped_column(Text, default="")
     """Its predecessor, which is trusted until every hook has a certificate of the new one."""
+
+
+# Watchers
+
+
+class Watcher(Base):
+    """A SnapWatcher: what it freezes, whether it is to run, and which server acts for it (`watchers/`)."""
+
+    __tablename__ = "watchers"
+
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    cluster_name: Mapped[str] = mapped_column(String(63), index=True)
+    scope: Mapped[str] = mapped_column(String(20))
+    """cluster or namespace."""
+    namespace: Mapped[str] = mapped_column(String(63), default="")
+    trigger: Mapped[str] = mapped_column(String(20))
+    auto_delete_pod: Mapped[bool] = mapped_column(default=True)
+    options: Mapped[dict[str, Any]]
+    """Selector, containers, settle time, warm-up, schedule: only the watcher reads them."""
+    wanted: Mapped[bool] = mapped_column(default=True)
+    """Whether it is to run; kept over restarts."""
+    generation: Mapped[int] = mapped_column(Integer, default=1)
+    """Counts the changes: a server that acts for an older one begins anew."""
+    in_trouble: Mapped[bool] = mapped_column(default=False)
+    """The cluster cannot be watched now; `last_error` says why."""
+    last_error: Mapped[str] = mapped_column(Text, default="")
+    checkpoints_total: Mapped[int] = mapped_column(Integer, default=0)
+    lease_holder: Mapped[str] = mapped_column(String(200), default="")
+    lease_beat: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Moves while the holder lives; one that stands still for long may be taken."""
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    last_update: Mapped[datetime]
+
+
+class WatcherClaim(Base):
+    """Whose turn it is to freeze for a checkpoint key: one row for each key and occasion, over all watchers."""
+
+    __tablename__ = "watcher_claims"
+    __table_args__ = (
+        Index("watcher_claims_by_watcher", "watcher_name", "state"),
+        # Two checkpoints of one key at once would push two images to one tag; the database is the judge.
+        Index(
+            "watcher_claims_one_making",
+            "key_digest",
+            unique=True,
+            sqlite_where=text("state = 'making'"),
+            postgresql_where=text("state = 'making'"),
+        ),
+    )  # fmt: skip
+
+    key_digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    occasion: Mapped[str] = mapped_column(String(200), primary_key=True)
+    """Empty: the first checkpoint of the key. Else what asked for another: a time of a schedule, an annotation."""
+    state: Mapped[str] = mapped_column(String(20))
+    """making, waiting (for another try), done, failed."""
+    watcher_name: Mapped[str] = mapped_column(String(63))
+    cluster_name: Mapped[str] = mapped_column(String(63))
+    namespace: Mapped[str] = mapped_column(String(63))
+    pod_name: Mapped[str] = mapped_column(String(253))
+    pod_uid: Mapped[str] = mapped_column(String(64))
+    container_name: Mapped[str] = mapped_column(String(63))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    next_try_at: Mapped[datetime | None]
+    job_id: Mapped[str | None] = mapped_column(String(40))
+    pod_deleted: Mapped[bool] = mapped_column(default=False)
+    """Whether a pod was deleted for it: that happens once."""
+    claimed_at: Mapped[datetime]
+
+
+class WatcherAttempt(Base):
+    """A container that a watcher is done with, whatever came of it; forgotten with its pod."""
+
+    __tablename__ = "watcher_attempts"
+
+    cluster_name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    pod_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    container_name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    occasion: Mapped[str] = mapped_column(String(200), primary_key=True)
+    watcher_name: Mapped[str] = mapped_column(String(63))
+    outcome: Mapped[str] = mapped_column(String(20))
+    """done or failed."""
+    at: Mapped[datetime]
+
+
+class WatcherEvent(Base):
+    """What a watcher did and what it left, per pod; the newest some thousand of each."""
+
+    __tablename__ = "watcher_events"
+    __table_args__ = (Index("watcher_events_by_pod", "watcher_name", "pod_uid"),)
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    watcher_name: Mapped[str] = mapped_column(ForeignKey("watchers.name", ondelete="CASCADE"))
+    at: Mapped[datetime]
+    event: Mapped[str] = mapped_column(String(20))
+    namespace: Mapped[str] = mapped_column(String(63))
+    pod_name: Mapped[str] = mapped_column(String(253))
+    pod_uid: Mapped[str] = mapped_column(String(64))
+    container_name: Mapped[str] = mapped_column(String(63), default="")
+    message: Mapped[str] = mapped_column(Text)
+    job_id: Mapped[str | None] = mapped_column(String(40))

@@ -31,7 +31,20 @@ class NodeStatus(Part, frozen=True):
     node_info: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+class Taint(Part, frozen=True):
+    key: str = ""
+    time_added: str | None = None
+
+
+class NodeSpec(Part, frozen=True):
+    """What watchers go by."""
+
+    unschedulable: bool = False
+    taints: tuple[Taint, ...] = ()
+
+
 class Node(Record, frozen=True):
+    spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 
     @property
