@@ -29,13 +29,13 @@ PATIENCE_S = 60.0
 class HookCoverage(Protocol):
     """Whether a running SnapHook patches the pods of a namespace."""
 
-    async def covers(self, cluster: str, namespace: str) -> bool: ...
+    def covers(self, cluster: str, namespace: str) -> bool: ...
 
 
 class NoHooks:
     """Where no SnapHook can run."""
 
-    async def covers(self, cluster: str, namespace: str) -> bool:
+    def covers(self, cluster: str, namespace: str) -> bool:
         return False
 
 
@@ -52,7 +52,7 @@ class Deleting:
             return "it has no controller that would make it again"
         if pod["metadata"]["uid"] != checkpoint.pod_uid:
             return "another pod has its name by now"
-        if not await self.hooks.covers(checkpoint.cluster_name, checkpoint.namespace):
+        if not self.hooks.covers(checkpoint.cluster_name, checkpoint.namespace):
             return "no running SnapHook covers its namespace: its successor would start cold"
         return await self._unverified(checkpoint)
 
