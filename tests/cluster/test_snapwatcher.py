@@ -174,7 +174,7 @@ async def test_an_eviction_is_of_this_very_pod_and_heeds_budgets(
 class EveryHook:
     """A SnapHook that covers all namespaces."""
 
-    async def covers(self, cluster: str, namespace: str) -> bool:
+    def covers(self, cluster: str, namespace: str) -> bool:
         return True
 
 

@@ -20,7 +20,7 @@ IMAGE = {"image": "127.0.0.1:1/snap/web:1", "image_digest": "sha256:" + "a" * 64
 class EveryHook:
     """A SnapHook that covers all namespaces."""
 
-    async def covers(self, cluster: str, namespace: str) -> bool:
+    def covers(self, cluster: str, namespace: str) -> bool:
         return True
 
 
