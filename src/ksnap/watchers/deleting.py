@@ -32,13 +32,6 @@ class HookCoverage(Protocol):
     def covers(self, cluster: str, namespace: str) -> bool: ...
 
 
-class NoHooks:
-    """Where no SnapHook can run."""
-
-    def covers(self, cluster: str, namespace: str) -> bool:
-        return False
-
-
 @dataclass(frozen=True, slots=True)
 class Deleting:
     """Checks and evicts."""

@@ -10,7 +10,7 @@ from ksnap.settings import ServerSettings
 from ksnap.store.database import Database
 from ksnap.store.encryption import open_vault
 from ksnap.store.tables import Checkpoint
-from ksnap.watchers.deleting import Deleting, NoHooks
+from ksnap.watchers.deleting import Deleting
 
 OWNER = {"kind": "ReplicaSet", "name": "web-1", "controller": True}
 POD = {"metadata": {"uid": "u1", "ownerReferences": [OWNER]}}
@@ -24,6 +24,13 @@ class EveryHook:
         return True
 
 
+class NoHook:
+    """Where none runs."""
+
+    def covers(self, cluster: str, namespace: str) -> bool:
+        return False
+
+
 @pytest.fixture
 def registries(database: Database, tmp_path: Any) -> Registries:
     return Registries(database, open_vault(ServerSettings(data_dir=tmp_path, database_url=SecretStr(""))))
@@ -34,7 +41,7 @@ def checkpoint(**different: Any) -> Checkpoint:
 
 
 async def test_each_obstacle(registries: Registries) -> None:
-    covered, uncovered = Deleting(registries, EveryHook()), Deleting(registries, NoHooks())
+    covered, uncovered = Deleting(registries, EveryHook()), Deleting(registries, NoHook())
     bare: dict[str, Any] = {"metadata": {"uid": "u1"}}
     assert "no controller" in await covered.obstacle(bare, checkpoint(**IMAGE))
     assert "another pod" in await covered.obstacle(POD, checkpoint(**IMAGE | {"pod_uid": "u0"}))
