@@ -176,3 +176,8 @@ async def until_audited(server: RunningServer, action: str, outcome: str, count:
         # The log is read by a thread.
         while sum(each["outcome"] == outcome for each in audited(server, action)) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
+
+
+def once_it_is(size: str) -> str:
+    """A command that ends when the terminal has a size: sizes and keys go separate ways to the kubelet, in no order."""
+    return f"until [ \"$(stty size)\" = '{size}' ]; do sleep 0.1; done"

@@ -9,7 +9,16 @@ import pytest
 from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
 from tests.cluster.dashboard.client import Dashboard, account, rule
-from tests.cluster.dashboard.terminal import RULES, Terminal, connected, gone, idle_pod, opened, shell_in
+from tests.cluster.dashboard.terminal import (
+    RULES,
+    Terminal,
+    connected,
+    gone,
+    idle_pod,
+    once_it_is,
+    opened,
+    shell_in,
+)
 
 SLEEP = ("sleep", "100000")
 STUBBORN = "import signal, time; [signal.signal(each, signal.SIG_IGN) for each in (1, 2, 3, 15)]; time.sleep(4711)"
@@ -36,13 +45,12 @@ async def test_a_shell(caller: Dashboard, module_namespace: str) -> None:
     async with connected(caller, session_id) as terminal:
         await terminal.bind(session_id)
         await terminal.resize(33, 101)
-        await terminal.type("stty size; echo $((6*7))\r")
-        await terminal.shows("33 101")
+        await terminal.type(f"{once_it_is('33 101')}; echo $((6*7))\r")
         await terminal.shows("42")
         await terminal.resize(0, 0)
         await terminal.resize(44, 90)
-        await terminal.type("stty size\r")
-        await terminal.shows("44 90")
+        await terminal.type(f"{once_it_is('44 90')}; echo $((7*7))\r")
+        await terminal.shows("49")
         await terminal.type("exit 3\r")
         assert await terminal.ends() == (1, "Process exited")
     assert set(terminal.messages[0]) == {"Op", "Data", "SessionID", "Rows", "Cols"}
@@ -54,9 +62,9 @@ async def test_a_container_with_sh_alone(caller: Dashboard, module_namespace: st
     async with shell_in(caller, module_namespace, "busybox") as terminal:
         await terminal.type("e")
         await terminal.resize(51, 82)
-        await terminal.type("xpr 1000 + 234; stty size\r")
+        await terminal.type(f"xpr 1000 + 234; {once_it_is('51 82')}; echo $((6*7))\r")
         await terminal.shows("1234")
-        await terminal.shows("51 82")
+        await terminal.shows("42")
         await terminal.type("exit 3\r")
         assert await terminal.ends() == (1, "Process exited")
     assert terminal.toasts == ["bash could not be started: the next shell is tried", "Connection established"]

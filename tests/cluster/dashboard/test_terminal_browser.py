@@ -10,7 +10,7 @@ from playwright.async_api import Page
 from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
 from tests.cluster.dashboard.client import Dashboard, account
-from tests.cluster.dashboard.terminal import RULES, gone, idle_pod, opened, resident_bytes
+from tests.cluster.dashboard.terminal import RULES, gone, idle_pod, once_it_is, opened, resident_bytes
 from tests.parties.chromium import browser, chromium, npm_packages, page
 from tests.parties.server import RunningServer
 
@@ -83,11 +83,11 @@ def screens(page: Page, npm_packages: Path, dashboard: Dashboard, token: str, mo
 @pytest.mark.parametrize("transport", ["websocket", "xhr-streaming", "xhr-polling"])
 async def test_bash(screens: Screens, transport: str) -> None:
     screen = await screens.open("debian", "bash", transport=transport)
-    await screen.types("stty size; echo $((6*7))")
-    await screen.displays("\n24 80\n42\n")
+    await screen.types(f"{once_it_is('24 80')}; echo $((6*7))")
+    await screen.displays("\n42\n")
     await screen.page.evaluate("terminal.resize(132, 43)")
-    await screen.types("stty size")
-    await screen.displays("\n43 132\n")
+    await screen.types(f"{once_it_is('43 132')}; echo $((7*7))")
+    await screen.displays("\n49\n")
     await screen.types("exit 3")
     assert await screen.ends() == [1, "Process exited"]
 
