@@ -83,8 +83,8 @@ async def test_nine_of_ten_start_from_the_first(
     await ready(kubectl, shop, 1)
     [first] = pods_of(kubectl, shop)
     assert "ksnap.dev/mutated" not in first["metadata"]["labels"], "there was nothing to start it from"
+    await frozen(snap, shop, 1)  # while it stands still nobody can ask it
     token = kubectl.fetch(shop, first["metadata"]["name"])["token"]
-    await frozen(snap, shop, 1)
     await asyncio.to_thread(kubectl, "scale", "deployment/web", f"--namespace={shop}", f"--replicas={REPLICAS}")
     await ready(kubectl, shop, REPLICAS)
     pods = pods_of(kubectl, shop)

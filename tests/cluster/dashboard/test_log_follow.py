@@ -117,12 +117,17 @@ async def test_by_websocket_until_the_container_ends(reader: Dashboard, kubectl:
         assert await follower.next() == ("", None)
 
 
+def init_statuses(kubectl: Kubectl, namespace: str, pod: str) -> list[dict[str, Any]]:
+    """Of a pod's init containers; none before the kubelet has seen the pod."""
+    return list(kubectl.get(namespace, "pod", pod)["status"].get("initContainerStatuses", []))
+
+
 async def test_a_container_that_waits_is_waited_for(
     reader: Dashboard, cluster: ClusterInfo, kubectl: Kubectl, logs: str
 ) -> None:
     first = container(cluster, "while [ ! -e /go ]; do sleep 0.2; done", name="init")
     kubectl.apply(pod("later", logs, container(cluster, f"echo here; {FOREVER}"), init=first))
-    until(lambda: "running" in kubectl.get(logs, "pod", "later")["status"]["initContainerStatuses"][0]["state"])
+    until(lambda: any("running" in each["state"] for each in init_statuses(kubectl, logs, "later")))
     async with events(reader, f"{logs}/later/app") as follower:
         _, found = await follower.next()
         assert (found["type"], "waiting to start" in found["message"]) == ("waiting", True)
