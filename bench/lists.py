@@ -34,7 +34,7 @@ from dev.cluster.settings import read_settings
 from tests.parties.server import RunningServer, running_server
 
 CROWD = crowd.Crowd()
-CHANGES_PER_SECOND = 100
+CHANGES_PER_SECOND = 112  # asked for: while eight clients take both cores the API server makes fewer
 CLIENTS = 8
 PAGE = "/api/v1/pod?filterBy=name,web-1&sortBy=d,status,d,creationTimestamp&itemsPerPage=50&page=3"
 RIGHTS = "bench-lists"
