@@ -9,13 +9,17 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from pydantic import SecretStr
 
 from dev.cluster.info import ClusterInfo
+from dev.cluster.kubectl import Kubectl
 from dev.stack import agents
+from ksnap.oci.signing_keys import new_signing_key, parse_signing_key
 from tests.parties.server import RunningServer, running_server
 from tests.server.client import Answer, Client, open_client
 
@@ -24,6 +28,7 @@ PUSHING = "pushing"
 # A machine with two cores runs cluster, agents, server and tests at once.
 PATIENCE_S = 240.0
 ARCHIVES = "/var/lib/kubelet/checkpoints"
+REGISTRY_CA = "test-registry-ca"
 
 
 @dataclass(slots=True)
@@ -164,3 +169,28 @@ def access_fields(cluster: ClusterInfo, name: str) -> dict[str, str]:
     """A registry's account and authority, as a configuration takes them."""
     registry = cluster.registries[name]
     return {"username": registry.username, "password": registry.password(), "ca_cert": registry.ca_file.read_text()}
+
+
+def trusted(cluster: ClusterInfo, kubectl: Kubectl, folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """For `open_snap`: the settings of a server, and the values of agents that trust its key, know their cluster's name
+    and may read pull secrets. So pods of a frozen workload are restored without the server."""
+    key = _signing_key()
+    (folder / "signing.pem").write_text(key.get_secret_value())
+    authorities = "".join(each.ca_file.read_text() for each in cluster.registries.values())
+    kubectl.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": agents.NAMESPACE}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": REGISTRY_CA, "namespace": agents.NAMESPACE},
+         "data": {"ca.crt": authorities}},
+    )  # fmt: skip
+    chart = {
+        "report": {"clusterName": PUSHING},
+        "trust": {"publicKeys": {"server.pem": parse_signing_key(key).public_key.pem}},
+        "prefetch": {"pullSecrets": True, "caConfigMap": REGISTRY_CA},
+    }
+    return {"KSNAP_SIGNING_KEY_FILE": str(folder / "signing.pem")}, chart
+
+
+@cache
+def _signing_key() -> SecretStr:
+    """One for all modules: a node that trusted another one before learns of a new key only after a minute or two."""
+    return new_signing_key()

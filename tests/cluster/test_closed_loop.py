@@ -16,17 +16,14 @@ import pytest_asyncio
 from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
 from dev.cluster.workloads import webapp_deployment
-from dev.stack.agents import NAMESPACE as AGENTS
 from ksnap.kube.secrets import pull_secret
 from ksnap.model.registry_access import RegistryAccess
-from ksnap.oci.signing_keys import new_signing_key, parse_signing_key
 from tests.cluster.namespaces import own_namespace
-from tests.cluster.snap import PATIENCE_S, PUSHING, Snap, access_fields, open_snap
+from tests.cluster.snap import PATIENCE_S, PUSHING, Snap, access_fields, open_snap, trusted
 from tests.server.test_snaphook import free_port
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="module")]
 
-CA = "test-registry-ca"
 START_S = 8.0
 REPLICAS = 10
 
@@ -35,22 +32,9 @@ REPLICAS = 10
 async def snap(cluster: ClusterInfo, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Snap]:
     """A server whose key the nodes trust, and whose admission port the API server reaches."""
     folder = tmp_path_factory.mktemp("snap")
-    key = new_signing_key()
-    (folder / "signing.pem").write_text(key.get_secret_value())
-    authorities = "".join(each.ca_file.read_text() for each in cluster.registries.values())
-    kubectl.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": AGENTS}},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CA, "namespace": AGENTS},
-         "data": {"ca.crt": authorities}},
-    )  # fmt: skip
-    chart = {
-        "report": {"clusterName": PUSHING},
-        "trust": {"publicKeys": {"server.pem": parse_signing_key(key).public_key.pem}},
-        "prefetch": {"pullSecrets": True, "caConfigMap": CA},
-    }
+    settings, chart = trusted(cluster, kubectl, folder)
     host = str(urlsplit(cluster.api_server).hostname)
-    environment = {
-        "KSNAP_SIGNING_KEY_FILE": str(folder / "signing.pem"),
+    environment = settings | {
         "KSNAP_HOOK_HOST": host,
         "KSNAP_HOOK_ADDRESS": host,
         "KSNAP_HOOK_PORT": str(free_port()),

@@ -15,16 +15,13 @@ import pytest_asyncio
 from dev.cluster.info import ClusterInfo
 from dev.cluster.kubectl import Kubectl
 from dev.cluster.workloads import webapp_deployment, webapp_pod
-from dev.stack.agents import NAMESPACE as AGENTS
 from ksnap.kube.secrets import pull_secret
 from ksnap.model.registry_access import RegistryAccess
-from ksnap.oci.signing_keys import new_signing_key, parse_signing_key
 from tests.cluster.namespaces import own_namespace
-from tests.cluster.snap import PUSHING, Snap, access_fields, open_snap
+from tests.cluster.snap import Snap, access_fields, open_snap, trusted
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
-CA = "test-registry-ca"
 RESTORE, PERMIT = "restore.ksnap.dev/webapp", "permit.ksnap.dev/webapp"
 START_S = 1.0
 
@@ -44,22 +41,8 @@ class Frozen:
 async def snap(cluster: ClusterInfo, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Snap]:
     """A server whose key the nodes trust, and nodes that know their cluster's name and may read pull secrets."""
     folder = tmp_path_factory.mktemp("snap")
-    key = new_signing_key()
-    (folder / "signing.pem").write_text(key.get_secret_value())
-    authorities = "".join(each.ca_file.read_text() for each in cluster.registries.values())
-    kubectl.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": AGENTS}},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CA, "namespace": AGENTS},
-         "data": {"ca.crt": authorities}},
-    )  # fmt: skip
-    chart = {
-        "report": {"clusterName": PUSHING},
-        "trust": {"publicKeys": {"server.pem": parse_signing_key(key).public_key.pem}},
-        "prefetch": {"pullSecrets": True, "caConfigMap": CA},
-    }
-    async with open_snap(
-        cluster, folder, {"KSNAP_SIGNING_KEY_FILE": str(folder / "signing.pem")}, chart=chart
-    ) as opened:
+    settings, chart = trusted(cluster, kubectl, folder)
+    async with open_snap(cluster, folder, settings, chart=chart) as opened:
         yield opened
 
 

@@ -77,9 +77,10 @@ class Collector:
         """All of it, in the store and in every repository that a record or a job has ever named."""
         garbage = [each async for each in self._blobs()]
         problems: list[str] = []
+        named = await self._named_digests()
         for registry_name, repository in await self._repositories():
             try:
-                garbage += [each async for each in self._images(registry_name, repository)]
+                garbage += [each async for each in self._images(registry_name, repository, named)]
             except KsnapError as error:
                 problems.append(f"{registry_name}/{repository}: {error.message}: {error.explanation}")
         return Found(garbage, problems)
@@ -123,9 +124,8 @@ class Collector:
         pairs |= {(str(each["registry"]), str(each["image"])) for each in results if each.get("digest")}
         return sorted({(registry, parse_image(image).repository) for registry, image in pairs if registry})
 
-    async def _images(self, registry_name: str, repository: str) -> AsyncIterator[Garbage]:
+    async def _images(self, registry_name: str, repository: str, named: Collection[str]) -> AsyncIterator[Garbage]:
         registry = await self.registries.get(registry_name)
-        named = await self._named_digests()
         async with open_registry(registry.access) as client:
             seen: set[str] = set()
             async for tag in tags_of(client, repository):
@@ -164,12 +164,12 @@ class Collector:
             return
         image = parse_image(garbage.name)
         registry = await self.registries.get(garbage.registry)
-        kept = await self._layers_in(garbage.registry, image.repository)
+        kept = await self._layers()
         async with open_registry(registry.access) as client:
             await remove_image(client, image.repository, image.digest or "", layer="", keep={*kept, ""})
 
-    async def _layers_in(self, registry_name: str, repository: str) -> set[str]:
-        """Layers that a checkpoint's image in the same repository may share."""
+    async def _layers(self) -> set[str]:
+        """Those of every checkpoint: an image in the same repository may share one."""
         query = select(Checkpoint.compressed_digest).where(Checkpoint.compressed_digest.is_not(None))
         async with self.database.reading() as session:
             return {each for each in await session.scalars(query) if each}
